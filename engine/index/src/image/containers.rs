@@ -1,0 +1,122 @@
+//! Where the containers of each block lie. The file keeps cardinalities only; sizes follow from them.
+//!
+//! Of each block: a bit a segment (and one more for *everyone*, the visitors with any entry of life > 0) that says
+//! whether it has members, then for those that have, in the order of ranks, the cardinality less one (varint) and, for
+//! the sparse kind, how many of its bytes are not zero (u16).
+
+use crate::bits::BLOCK;
+use crate::bytes::{Cursor, put_varint};
+use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
+
+/// Where the containers of one block lie; by rank, *everyone* after the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockDirectory {
+    visitors: u32,
+    policy: Policy,
+    /// Start of each container within the section, one more for the end of the last.
+    starts: Vec<u64>,
+    members: Vec<u32>,
+}
+
+impl BlockDirectory {
+    /// Visitors of the block.
+    #[must_use]
+    pub fn visitors(&self) -> u32 {
+        self.visitors
+    }
+
+    /// Members of a container, dead or not; 0 for a slot that the block does not have.
+    #[inline]
+    #[must_use]
+    pub fn members(&self, slot: usize) -> u32 {
+        self.members.get(slot).copied().unwrap_or(0)
+    }
+
+    /// A container; `None` when the section is cut.
+    #[inline]
+    #[must_use]
+    pub fn container<'a>(&self, section: &'a [u8], slot: usize) -> Option<Container<'a>> {
+        let members = self.members(slot);
+        if members == 0 {
+            return Some(Container::Empty);
+        }
+        let bytes = section.get(self.starts[slot] as usize..self.starts[slot + 1] as usize)?;
+        Container::new(self.policy.kind(members), members, self.visitors, bytes)
+    }
+
+    /// Reads the directories of all blocks; `None` when they are damaged or do not fill the containers' section.
+    #[must_use]
+    pub fn read_all(bytes: &[u8], slots: usize, visitors: u32, policy: Policy, section: usize) -> Option<Vec<Self>> {
+        let mut cursor = Cursor::new(bytes);
+        let mut start = 0u64;
+        let mut blocks = Vec::new();
+        for first in (0..visitors).step_by(BLOCK as usize) {
+            let block = Self::read(&mut cursor, slots, (visitors - first).min(BLOCK), policy, start)?;
+            start = *block.starts.last()?;
+            blocks.push(block);
+        }
+        (cursor.rest().is_empty() && start == section as u64).then_some(blocks)
+    }
+
+    fn read(cursor: &mut Cursor<'_>, slots: usize, visitors: u32, policy: Policy, first: u64) -> Option<Self> {
+        let present = cursor.take(slots.div_ceil(8))?;
+        let mut starts = Vec::with_capacity(slots + 1);
+        let mut members = Vec::with_capacity(slots);
+        let mut start = first;
+        for slot in 0..slots {
+            starts.push(start);
+            if present[slot / 8] >> (slot % 8) & 1 == 0 {
+                members.push(0);
+                continue;
+            }
+            let count = cursor.varint()?.checked_add(1).filter(|count| *count <= visitors)?;
+            let kind = policy.kind(count);
+            let size = match fixed_size(kind, count, visitors) {
+                Some(size) => size,
+                None => map_bytes(visitors) + u32::from(cursor.u16()?),
+            };
+            members.push(count);
+            start += u64::from(size);
+        }
+        starts.push(start);
+        Some(Self { visitors, policy, starts, members })
+    }
+}
+
+/// Gathers the containers of an image, block by block.
+pub struct ContainersWriter {
+    policy: Policy,
+    /// The directories' section.
+    pub directory: Vec<u8>,
+    /// The containers' section.
+    pub containers: Vec<u8>,
+}
+
+impl ContainersWriter {
+    /// Starts without a block.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, directory: Vec::new(), containers: Vec::new() }
+    }
+
+    /// Appends a block: the ordinals of each slot, ascending.
+    pub fn block<'o>(&mut self, visitors: u32, slots: impl ExactSizeIterator<Item = &'o [u16]>) {
+        let bits = self.directory.len();
+        self.directory.resize(bits + slots.len().div_ceil(8), 0);
+        for (slot, ordinals) in slots.enumerate() {
+            if ordinals.is_empty() {
+                continue;
+            }
+            self.directory[bits + slot / 8] |= 1 << (slot % 8);
+            let members = ordinals.len() as u32;
+            put_varint(&mut self.directory, members - 1);
+            let start = self.containers.len();
+            containers::write(self.policy, ordinals, visitors, &mut self.containers);
+            if self.policy.kind(members) == Kind::Sparse {
+                // Fewer than 8,192 bytes: a byte for every eight visitors of a block.
+                let present = (self.containers.len() - start) as u32 - map_bytes(visitors);
+                self.directory.extend_from_slice(&(present as u16).to_le_bytes());
+            }
+        }
+    }
+}

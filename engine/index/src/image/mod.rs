@@ -1,0 +1,21 @@
+//! One shard, frozen in one file, both ways round: pseudonym -> profile, segment -> ordinals. FORMAT.md has every byte.
+
+mod containers;
+mod cursor;
+mod header;
+mod names;
+mod reader;
+mod section;
+mod verify;
+mod writer;
+
+pub use containers::BlockDirectory;
+pub use cursor::ProfileCursor;
+pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, MAGIC};
+pub use names::Names;
+pub use reader::{Image, ProfileRef};
+pub use section::{SECTION_ALIGNMENT, Section, SectionInfo, TRAILER_BYTES, TRAILER_MAGIC};
+pub use writer::{ImageWriter, Shared, WrittenImage};
+
+/// The most visitors of a shard.
+pub const MAX_SHARD_VISITORS: u32 = 1 << 20;

@@ -1,0 +1,252 @@
+//! Reads an image in place. Opening reads a few kilobytes; checksums are checked when asked.
+
+use std::path::Path;
+
+use crate::bytes::Cursor;
+use crate::containers::Container;
+use crate::dictionary::remainder_from;
+use crate::entry::Entry;
+use crate::error::ImageError;
+use crate::id::Pid;
+use crate::mmap::Bytes;
+use crate::profiles::Profile;
+use crate::time::Tick;
+use crate::times::Times;
+
+use super::MAX_SHARD_VISITORS;
+use super::containers::BlockDirectory;
+use super::header::Header;
+use super::names::Names;
+use super::section::{Section, SectionInfo, Sections};
+use super::writer::EXPIRY_SATURATED;
+
+/// An image, ready for questions.
+pub struct Image {
+    file: String,
+    bytes: Bytes,
+    header: Header,
+    sections: Sections,
+    names: Names,
+    times: Times,
+    blocks: Vec<BlockDirectory>,
+}
+
+/// A visitor's record in an image.
+#[derive(Clone, Copy)]
+pub struct ProfileRef<'a> {
+    /// The visitor's rank in the shard.
+    pub ordinal: u32,
+    /// The bytes of the profile.
+    pub bytes: &'a [u8],
+}
+
+impl Image {
+    /// Maps a file and reads header, trailer, names, times and cardinalities. Linear in segments x blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is newer, or these parts are damaged.
+    pub fn open(path: &Path) -> Result<Self, ImageError> {
+        Self::over(path.display().to_string(), Bytes::map(path)?)
+    }
+
+    /// The same over any bytes; `file` names them in errors.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn over(file: String, bytes: Bytes) -> Result<Self, ImageError> {
+        let header = Header::read(&file, &bytes)?;
+        let sections = Sections::read(&file, &bytes)?;
+        for section in [Section::Segments, Section::Times, Section::Cardinalities] {
+            sections.check(&file, &bytes, section)?;
+        }
+        let part = |section| &bytes[sections.range(section)];
+        let names = Names::read(part(Section::Segments), header.segments);
+        let names = names.ok_or_else(|| damage(&file, Section::Segments, "a segment table"))?;
+        let times = Times::read(part(Section::Times)).ok_or_else(|| damage(&file, Section::Times, "a table of times"))?;
+        let geometry = header.geometry;
+        let sized = [
+            (Section::Directory, (geometry.buckets() + 1) * crate::dictionary::DIRECTORY_ENTRY),
+            (Section::Expiries, geometry.buckets() * 2),
+        ];
+        for (section, size) in sized {
+            if part(section).len() != size || geometry.visitors > MAX_SHARD_VISITORS {
+                return Err(damage(&file, section, "the size that the header gives"));
+            }
+        }
+        let slots = header.segments as usize + 1;
+        let containers = part(Section::Containers).len();
+        let blocks = BlockDirectory::read_all(part(Section::Cardinalities), slots, geometry.visitors, header.policy, containers);
+        let blocks = blocks.ok_or_else(|| damage(&file, Section::Cardinalities, "cardinalities of every block"))?;
+        Ok(Self { file, bytes, header, sections, names, times, blocks })
+    }
+
+    /// Checks the checksum of every section. Reads the whole file.
+    ///
+    /// # Errors
+    /// Naming the first section that does not match.
+    pub fn check(&self) -> Result<(), ImageError> {
+        Section::ALL.iter().try_for_each(|&section| self.sections.check(&self.file, &self.bytes, section))
+    }
+
+    /// The file's name, for messages.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The constants.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Whether it has no visitor.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.header.geometry.visitors == 0
+    }
+
+    /// The size of every section.
+    #[must_use]
+    pub fn sections(&self) -> Vec<SectionInfo> {
+        self.sections.sizes().collect()
+    }
+
+    /// The segments, by rank.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The times that occur.
+    #[must_use]
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// The directories of containers, by block.
+    #[must_use]
+    pub fn blocks(&self) -> &[BlockDirectory] {
+        &self.blocks
+    }
+
+    /// The container of a segment in a block; the rank after the last is *everyone*.
+    ///
+    /// # Errors
+    /// When the section is cut.
+    #[inline]
+    pub fn container(&self, block: usize, rank: u32) -> Result<Container<'_>, ImageError> {
+        let found = self.blocks.get(block).map(|block| block.container(self.part(Section::Containers), rank as usize));
+        found.map_or(Some(Container::Empty), |container| container).ok_or_else(|| self.damaged(Section::Containers, "whole containers"))
+    }
+
+    /// The record of a visitor: one read of the directory, one of the bucket. `None` when the shard does not know them.
+    ///
+    /// # Errors
+    /// When directory or record are damaged.
+    #[inline]
+    pub fn find(&self, pid: Pid) -> Result<Option<ProfileRef<'_>>, ImageError> {
+        let geometry = self.header.geometry;
+        let bucket = self.bucket(geometry.bucket(pid))?;
+        let (wanted, width) = (geometry.remainder(pid), geometry.remainder_bytes());
+        let place = bucket.remainders.chunks_exact(width).position(|bytes| remainder_from(bytes) == wanted);
+        let Some(place) = place else { return Ok(None) };
+        let mut profiles = bucket.profiles();
+        let found = profiles.nth(place).flatten();
+        let bytes = found.ok_or_else(|| self.damaged(Section::Records, "a profile within its record"))?;
+        Ok(Some(ProfileRef { ordinal: bucket.start + place as u32, bytes }))
+    }
+
+    /// Reads a profile's entries, ascending in rank, after what is in `into`.
+    ///
+    /// # Errors
+    /// When the profile is damaged.
+    #[inline]
+    pub fn entries(&self, profile: &[u8], into: &mut Vec<(u32, Entry)>) -> Result<(), ImageError> {
+        let read = Profile::new(profile, &self.times).and_then(|profile| profile.read(&self.times, into));
+        let segments = self.header.segments;
+        let known = read.filter(|()| into.last().is_none_or(|(rank, _)| *rank < segments));
+        known.ok_or_else(|| self.damaged(Section::Records, "a sound profile"))
+    }
+
+    /// The tick at which the first of a bucket's entries dies; `None`: look.
+    #[must_use]
+    pub fn next_expiry(&self, bucket: usize) -> Option<Tick> {
+        let bytes = self.part(Section::Expiries).get(2 * bucket..2 * bucket + 2)?;
+        let after = u16::from_le_bytes([bytes[0], bytes[1]]);
+        (after != EXPIRY_SATURATED).then(|| Tick::new(self.header.time_base.get().saturating_add(after.into())))
+    }
+
+    /// A bucket's record.
+    ///
+    /// # Errors
+    /// When directory or record are damaged.
+    #[inline]
+    pub fn bucket(&self, index: usize) -> Result<Bucket<'_>, ImageError> {
+        let (geometry, directory) = (self.header.geometry, self.part(Section::Directory));
+        let ends = geometry.find(directory, index).zip(geometry.find(directory, index + 1));
+        let bucket = ends.and_then(|((start, from), (end, to))| {
+            let record = self.part(Section::Records).get(from..to)?;
+            let visitors = end.checked_sub(start)?;
+            let (remainders, rest) = record.split_at_checked(visitors as usize * geometry.remainder_bytes())?;
+            Some(Bucket { start, visitors, remainders, rest })
+        });
+        bucket.ok_or_else(|| self.damaged(Section::Directory, "buckets within the records"))
+    }
+
+    fn part(&self, section: Section) -> &[u8] {
+        &self.bytes[self.sections.range(section)]
+    }
+
+    pub(crate) fn damaged(&self, section: Section, expected: &str) -> ImageError {
+        damage(&self.file, section, expected)
+    }
+}
+
+fn damage(file: &str, section: Section, expected: &str) -> ImageError {
+    ImageError::Damaged {
+        file: file.to_owned(),
+        section: section.name(),
+        offset: 0,
+        expected: expected.to_owned(),
+        found: "something else".into(),
+    }
+}
+
+/// The record of one bucket.
+#[derive(Clone, Copy)]
+pub struct Bucket<'a> {
+    /// The ordinal of its first visitor.
+    pub start: u32,
+    /// How many visitors.
+    pub visitors: u32,
+    /// Their remainders.
+    pub remainders: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Bucket<'a> {
+    /// The bytes of each profile; `None` in place of one that is cut.
+    #[inline]
+    pub fn profiles(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
+        let rest = self.rest;
+        let mut lengths = Cursor::new(rest);
+        let mut skip = lengths;
+        // The profiles begin after the last length.
+        let all = (0..self.visitors).try_for_each(|_| skip.varint().map(drop));
+        let mut at = skip.position();
+        (0..self.visitors).map(move |_| {
+            all?;
+            let end = at.checked_add(lengths.varint()? as usize)?;
+            let profile = rest.get(at..end)?;
+            at = end;
+            Some(profile)
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! Keeping: pseudonyms, admission, images, manifests and snapshots.
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | visitor id | an id as an ad server or a provider writes it ([`VisitorId`]), with an id type ([`IdType`]) |
+//! | pid | the visitor's pseudonym ([`Pid`]): 80 bits of keyed BLAKE3, the same everywhere; raw ids are never kept |
+//! | source | a data provider as the charter names it ([`Source`]); owns segment names under its prefixes |
+//! | segment | a named set of visitors fed by rows; known by name between processes, by number inside one batch or image |
+//! | membership | (pid, segment, observed, expiry) ([`Membership`]); made by admission alone ([`Admission`]) |
+//! | observed, ttl, expiry | when the fact was seen; the source's life for it; observed + life. Both in whole ticks, rounded down ([`Entry`]). Live: expiry > now |
+//! | tick | the index's time grain, fixed when it is created ([`TickLength`]) |
+//! | profile | the live memberships of one pid |
+//! | shard, ordinal, block | visitors with the same leading pid bits; rank of a pid in its shard; 65,536 consecutive ordinals |
+//! | rank | a segment's number in one image, ascending from the most popular |
+//! | image | one shard, frozen in one file, both ways round ([`image`]) |
+//! | manifest, generation | the file that names one consistent set of images, charter and ledger ([`Manifest`]); its number |
+//! | sweep | who is dead at a tick ([`Sweep`]) |
+//! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds |
+//!
+//! # The flow
+//!
+//! row -> admitted by the charter -> membership -> bulk build -> image -> snapshot -> question.
+//!
+//! ```
+//! use usher_index::{Batch, IdType, Key, LedgerLine, FeedKey, NoProgress, Row, Time, VisitorId, Writer};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let now = Time::from_unix(1_800_000_000).ok_or("beyond 2106")?;
+//! let writer = Writer::open(dir.path(), Key::from_bytes([7; 32]))?;
+//!
+//! // A row is admitted by the charter (here the permissive one of development), or refused with a code.
+//! let mut admission = writer.admission("citymag", IdType::default(), None, now)?;
+//! let row = Row {
+//!     visitor: VisitorId::new("a1b2")?,
+//!     segment: "interest.theatre",
+//!     id_type: None, observed: None, ttl: None, expires: None, remove: false,
+//! };
+//! let mut batch = Batch::new("citymag");
+//! batch.push(admission.admit(&row).map_err(|refusal| refusal.code())?.membership);
+//! batch.finish(admission.into_segments());
+//!
+//! // The batch becomes part of the next generation, with its line in the ledger.
+//! let key = FeedKey { source: "citymag".into(), digest: "00".into(), options: String::new() };
+//! let line = LedgerLine { key, received: now, report: serde_json::Value::Null, outcome: None };
+//! let published = writer.load(vec![(batch, line)], now, &NoProgress)?;
+//! assert_eq!((published.generation, published.memberships), (1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod bits;
+pub mod build;
+pub mod charter;
+pub mod checksum;
+pub mod containers;
+pub mod entry;
+pub mod error;
+pub mod files;
+pub mod id;
+pub mod image;
+pub mod manifest;
+pub mod membership;
+pub mod pseudonym;
+pub mod refusal;
+pub mod segments;
+pub mod shard;
+pub mod snapshot;
+pub mod sweep;
+pub mod time;
+pub mod writer;
+
+mod bitpack;
+mod bytes;
+mod dictionary;
+mod kernels;
+mod mmap;
+mod profiles;
+mod times;
+
+pub use bits::{Bits, Op};
+pub use build::{Batch, NoProgress, Progress};
+pub use charter::{Charter, Class, House, LegalBasis, Source};
+pub use entry::Entry;
+pub use error::{CharterError, FileError, ImageError, OpenError, WriteError};
+pub use id::{IdError, IdType, Pid, VisitorId};
+pub use image::{Image, SectionInfo};
+pub use manifest::{FeedKey, LedgerLine, Manifest, Outcome};
+pub use membership::{Admission, Admitted, Membership, Row};
+pub use pseudonym::{Key, Pseudonymizer};
+pub use refusal::Refusal;
+pub use segments::Segments;
+pub use shard::Shard;
+pub use snapshot::{SegmentInfo, Snapshot};
+pub use sweep::Sweep;
+pub use time::{Span, Tick, TickLength, Time, TimeError};
+pub use writer::{Published, Writer};

@@ -1,0 +1,155 @@
+//! One shard of a snapshot: an image, and who of it is dead now.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::bits::{BLOCK, Bits, Op};
+use crate::entry::Entry;
+use crate::error::ImageError;
+use crate::id::Pid;
+use crate::image::Image;
+use crate::sweep::Sweep;
+use crate::time::Tick;
+
+/// A shard.
+pub struct Shard {
+    image: Image,
+    sweep: Mutex<Option<Arc<Sweep>>>,
+}
+
+impl Shard {
+    /// A shard over its image.
+    #[must_use]
+    pub fn new(image: Image) -> Self {
+        Self { image, sweep: Mutex::new(None) }
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Visitors, live or not.
+    #[must_use]
+    pub fn visitors(&self) -> u32 {
+        self.image.header().geometry.visitors
+    }
+
+    /// How many blocks of 65,536 ordinals.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.image.blocks().len()
+    }
+
+    /// Visitors of a block.
+    #[must_use]
+    pub fn block_len(&self, block: usize) -> u32 {
+        self.visitors().saturating_sub(block as u32 * BLOCK).min(BLOCK)
+    }
+
+    /// The rank of a segment in this shard.
+    #[must_use]
+    pub fn rank(&self, name: &str) -> Option<u32> {
+        self.image.names().rank(name)
+    }
+
+    /// The names of the segments, by rank.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<str>] {
+        self.image.names().names()
+    }
+
+    /// The ranks of all segments whose name begins so, ascending.
+    #[must_use]
+    pub fn ranks_with_prefix(&self, prefix: &str) -> Vec<u32> {
+        (0u32..).zip(self.names()).filter(|(_, name)| name.starts_with(prefix)).map(|(rank, _)| rank).collect()
+    }
+
+    /// Calls `each` with every entry of the visitor, dead ones too, ascending in rank. False: the visitor is unknown.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn lookup(&self, pid: Pid, mut each: impl FnMut(u32, Entry)) -> Result<bool, ImageError> {
+        let mut entries = Vec::new();
+        let known = self.profile(pid, &mut entries)?;
+        entries.into_iter().for_each(|(rank, entry)| each(rank, entry));
+        Ok(known)
+    }
+
+    /// Reads the visitor's entries, dead ones too, ascending in rank, into a buffer that is emptied first. False: the
+    /// visitor is unknown. Allocates nothing when the buffer is large enough.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn profile(&self, pid: Pid, into: &mut Vec<(u32, Entry)>) -> Result<bool, ImageError> {
+        into.clear();
+        let Some(found) = self.image.find(pid)? else { return Ok(false) };
+        self.image.entries(found.bytes, into)?;
+        Ok(true)
+    }
+
+    /// How many visitors of the block have an entry of life > 0 of the segment, dead or not.
+    #[must_use]
+    pub fn upper_bound(&self, block: usize, rank: u32) -> u32 {
+        self.image.blocks().get(block).map_or(0, |block| block.members(rank as usize))
+    }
+
+    /// Who is dead at this tick. Kept until another tick is asked for.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn at(&self, now: Tick) -> Result<Arc<Sweep>, ImageError> {
+        // The lock is held while the walk runs: who asks for the same tick meanwhile waits for it instead of walking too.
+        let mut kept = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sweep) = kept.as_ref().filter(|sweep| sweep.tick() == now) {
+            return Ok(Arc::clone(sweep));
+        }
+        let sweep = Arc::new(Sweep::new(&self.image, now)?);
+        *kept = Some(Arc::clone(&sweep));
+        Ok(sweep)
+    }
+
+    /// Folds the live members of a segment in a block into the bits.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn members(&self, block: usize, rank: u32, sweep: &Sweep, into: &mut Bits, op: Op) -> Result<(), ImageError> {
+        self.fold(block, rank, into, op, sweep.dead(rank) > 0, |bits| sweep.bury(rank, block, bits))
+    }
+
+    /// Folds the visitors with at least one live membership in a block into the bits.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn everyone(&self, block: usize, sweep: &Sweep, into: &mut Bits, op: Op) -> Result<(), ImageError> {
+        let slot = self.image.header().segments;
+        self.fold(block, slot, into, op, sweep.any_gone(), |bits| sweep.bury_gone(block, bits))
+    }
+
+    fn fold(
+        &self,
+        block: usize,
+        slot: u32,
+        into: &mut Bits,
+        op: Op,
+        some_dead: bool,
+        bury: impl FnOnce(&mut Bits),
+    ) -> Result<(), ImageError> {
+        let container = self.image.container(block, slot)?;
+        match op {
+            _ if !some_dead => container.fold_into(into, op),
+            Op::And => {
+                container.fold_into(into, op);
+                bury(into);
+            }
+            // The dead must not touch what else is in the bits: make the live set by itself first.
+            Op::Or | Op::AndNot => {
+                let mut live = Bits::empty();
+                container.fold_into(&mut live, Op::Or);
+                bury(&mut live);
+                into.fold(&live, op);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! The one who changes an index: holds the build lock from reading the base to the rename.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::build::{Batch, Input, MAX_FEEDS, Progress, Purge, Ranking, Rows, freeze, survey};
+use crate::charter::Charter;
+use crate::checksum::digest;
+use crate::error::WriteError;
+use crate::files::{charter_name, image_name, manifest_name};
+use crate::id::IdType;
+use crate::image::{Image, Shared, WrittenImage};
+use crate::manifest::{FeedKey, ImageLine, LedgerLine, Manifest, Outcome};
+use crate::membership::{Admission, Circumstances};
+use crate::pseudonym::Key;
+use crate::snapshot::Snapshot;
+use crate::time::{Span, TickLength, Time};
+
+/// How far `now` may be from the newest time the index has seen before an explicit build wants it confirmed.
+pub const MAX_CLOCK_JUMP: Span = Span::from_days(1);
+
+/// A generation that was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its number.
+    pub generation: u64,
+    /// How each feed changed the index, in the order in which they were given.
+    pub outcomes: Vec<Outcome>,
+    /// Visitors, live or not.
+    pub visitors: u64,
+    /// Entries of life > 0, dead or not.
+    pub memberships: u64,
+    /// Bytes of all images.
+    pub bytes: u64,
+    /// Entries that left.
+    pub purged: u64,
+}
+
+/// Holds `LOCK.build`; dropped without a publication, it leaves the index as it was.
+pub struct Writer {
+    snapshot: Snapshot,
+    key: Key,
+    charter: Option<Charter>,
+    _lock: File,
+}
+
+impl Writer {
+    /// Opens an index to change it; an absent or empty folder becomes one.
+    ///
+    /// # Errors
+    /// When another loader holds it, the key is another's, it is of a newer format, or the folder cannot be written.
+    pub fn open(path: &Path, key: Key) -> Result<Self, WriteError> {
+        let folder = crate::files::Folder::open(path)?;
+        folder.create()?;
+        let lock = folder.lock_build()?;
+        let snapshot = Snapshot::open(path, Some(key.clone()))?;
+        Ok(Self { snapshot, key, charter: None, _lock: lock })
+    }
+
+    /// The generation that is the base.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The charter that the next generation will have.
+    #[must_use]
+    pub fn charter(&self) -> &Charter {
+        self.charter.as_ref().unwrap_or(self.snapshot.charter())
+    }
+
+    /// The index's time grain: fixed by the first generation, until then what the charter asks for.
+    #[must_use]
+    pub fn tick(&self) -> TickLength {
+        self.snapshot.manifest().map_or(self.charter().house().tick, |manifest| manifest.tick)
+    }
+
+    /// Replaces the charter with the next publication. False: these bytes are in force already.
+    ///
+    /// # Errors
+    /// When a source's life is shorter than two ticks of the index.
+    pub fn adopt_charter(&mut self, charter: Charter) -> Result<bool, WriteError> {
+        charter.check_tick(self.snapshot.manifest().map_or(charter.house().tick, |manifest| manifest.tick))?;
+        if self.snapshot.manifest().is_some() && charter.digest() == self.snapshot.charter().digest() {
+            return Ok(false);
+        }
+        self.charter = Some(charter);
+        Ok(true)
+    }
+
+    /// Admission of one feed of a source. Rows without an observation get `as_of`, else `now`.
+    ///
+    /// # Errors
+    /// When the charter knows no such source, or the source may not deliver such ids.
+    pub fn admission(&self, source: &str, id_type: IdType, as_of: Option<Time>, now: Time) -> Result<Admission<'_>, WriteError> {
+        let charter = self.charter();
+        let Some(found) = charter.source(source) else {
+            let names: Vec<String> = charter.sources().iter().map(|source| format!("`{}`", source.name)).collect();
+            return Err(WriteError::UnknownSource { name: source.into(), known: names.join(", ") });
+        };
+        if !found.id_types.is_empty() && !found.id_types.contains(&id_type) {
+            let allowed: Vec<&str> = found.id_types.iter().map(IdType::as_str).collect();
+            return Err(WriteError::IdType { source_name: source.into(), id_type: id_type.to_string(), allowed: allowed.join(", ") });
+        }
+        let circumstances = Circumstances { id_type, observed: as_of.unwrap_or(now), now, tick: self.tick() };
+        let owned = |name: &str| self.snapshot.segment(name).map(|segment| &*segment.source);
+        Ok(Admission::new(charter, found, &self.key, owned, circumstances))
+    }
+
+    /// The ledger's line of a feed that was taken before.
+    #[must_use]
+    pub fn delivered(&self, key: &FeedKey) -> Option<&LedgerLine> {
+        self.snapshot.manifest().and_then(|manifest| manifest.delivered(key))
+    }
+
+    /// Folds feeds into new images and publishes them.
+    ///
+    /// # Errors
+    /// When anything fails; then the index is as it was.
+    pub fn load(self, feeds: Vec<(Batch, LedgerLine)>, now: Time, progress: &dyn Progress) -> Result<Published, WriteError> {
+        if feeds.len() > MAX_FEEDS {
+            return Err(WriteError::Bound { what: "feeds of one build", found: feeds.len() as u64, bound: MAX_FEEDS as u64 });
+        }
+        let (batches, lines): (Vec<Batch>, Vec<LedgerLine>) = feeds.into_iter().unzip();
+        // The first build finds out what is popular; later ones keep the ranks, so that profiles stay as they are.
+        let first = self.snapshot.shards().is_empty();
+        self.build(batches, lines, now, None, first, progress)
+    }
+
+    /// Builds everything anew: fresh ranks, and what may leave leaves. `confirmed`: the operator gave `now`.
+    ///
+    /// # Errors
+    /// When anything fails, or `now` is more than a day from the newest time the index has seen and not confirmed; then
+    /// the index is as it was.
+    pub fn rebuild(self, now: Time, confirmed: bool, progress: &dyn Progress) -> Result<Published, WriteError> {
+        if let Some(newest) = self.snapshot.manifest().map(|manifest| manifest.newest).filter(|_| !confirmed) {
+            let jump = now.since(newest).max(newest.since(now));
+            if jump > MAX_CLOCK_JUMP {
+                let days = jump.secs() / 86_400;
+                return Err(WriteError::Clock { now: now.unix(), newest: newest.unix(), days });
+            }
+        }
+        let tick = self.tick();
+        self.build(Vec::new(), Vec::new(), now, Some(tick), true, progress)
+    }
+
+    /// Publishes the charter alone: a new generation with the images of the base.
+    ///
+    /// # Errors
+    /// When anything fails; then the index is as it was.
+    pub fn publish_charter(self, now: Time) -> Result<Published, WriteError> {
+        let images = self.snapshot.manifest().map_or(Vec::new(), |manifest| manifest.images.clone());
+        let (visitors, memberships) = (self.snapshot.visitors(), self.snapshot.memberships());
+        let bytes = images.iter().map(|image| image.bytes).sum();
+        let generation = self.publish(images, Vec::new(), now)?;
+        Ok(Published { generation, outcomes: Vec::new(), visitors, memberships, bytes, purged: 0 })
+    }
+
+    fn build(
+        self,
+        batches: Vec<Batch>,
+        mut lines: Vec<LedgerLine>,
+        now: Time,
+        purge: Option<TickLength>,
+        renew_ranks: bool,
+        progress: &dyn Progress,
+    ) -> Result<Published, WriteError> {
+        let shards = self.snapshot.shards();
+        let ranking = Ranking::provisional(shards, &batches);
+        let maps: Vec<Vec<u32>> = shards.iter().map(|shard| ranking.map(shard.names())).collect();
+        let kept = if renew_ranks { 0 } else { self.snapshot.segments().len() };
+        let taken = batches.iter().map(|batch| batch.len() as u64).sum();
+        progress.stage("sort", taken);
+        let rows = Rows::sorted(batches, &ranking);
+        progress.advance(taken);
+        let lives = |tick| Purge { now, tick, lives: ranking.segments.iter().map(|(_, source)| self.life_of(source)).collect() };
+        let purge = purge.map(lives);
+        let input = Input { shards, maps: &maps, rows: &rows, purge: purge.as_ref() };
+        let entries: u64 = shards.iter().map(|shard| shard.image().header().entries).sum();
+        progress.stage("survey", entries + taken);
+        let mut plan = survey(&input, ranking.segments.len(), lines.len(), progress)?;
+        let (outcomes, purged) = (std::mem::take(&mut plan.outcomes), plan.purged);
+        let (segments, finals) = ranking.settle(&plan.kept, &plan.members, kept);
+        let (memberships, visitors) = (plan.members.iter().sum(), plan.visitors());
+        progress.stage("freeze", plan.kept.iter().sum());
+        let shared = Shared { tick: self.tick(), segments };
+        let generation = self.next_generation()?;
+        let store = |shard, image: WrittenImage| self.store(generation, shard, &image);
+        let images = if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &finals, progress, store)? };
+        drop(rows);
+        for (line, outcome) in lines.iter_mut().zip(&outcomes) {
+            line.outcome = Some(*outcome);
+        }
+        let bytes = images.iter().map(|image| image.bytes).sum();
+        progress.stage("publish", 1);
+        let generation = self.publish(images, lines, now)?;
+        progress.advance(1);
+        Ok(Published { generation, outcomes, visitors, memberships, bytes, purged })
+    }
+
+    /// The life after which a dead entry of the source may leave; of a source that the charter no longer names, the
+    /// longest life that it gives.
+    fn life_of(&self, source: &str) -> Span {
+        let charter = self.charter();
+        let longest = || charter.sources().iter().map(|source| source.ttl).max().unwrap_or(Span::from_secs(0));
+        charter.source(source).map_or_else(longest, |source| source.ttl)
+    }
+
+    /// The number after every manifest in the folder, damaged ones too, so that nothing is ever overwritten.
+    fn next_generation(&self) -> Result<u64, WriteError> {
+        let newest = self.snapshot.folder().generations()?.first().copied().unwrap_or(0);
+        Ok(newest + 1)
+    }
+
+    fn store(&self, generation: u64, shard: u32, image: &WrittenImage) -> Result<ImageLine, WriteError> {
+        let folder = self.snapshot.folder();
+        let digest = digest(&image.bytes);
+        let file = image_name(generation, shard, &digest);
+        folder.publish(&file, &image.bytes, true)?;
+        // What the disk gives back, not what was meant to be written.
+        Image::open(&folder.join(&file))?.check()?;
+        Ok(ImageLine { file, bytes: image.bytes.len() as u64, digest })
+    }
+
+    fn publish(self, images: Vec<ImageLine>, lines: Vec<LedgerLine>, now: Time) -> Result<u64, WriteError> {
+        let folder = self.snapshot.folder();
+        let charter = self.charter();
+        let base = self.snapshot.manifest();
+        let generation = self.next_generation()?;
+        if let Some((digest, text)) = charter.digest().zip(charter.text()) {
+            folder.publish(&charter_name(&digest), text.as_bytes(), true)?;
+        }
+        let mut ledger = base.map_or(Vec::new(), |base| base.ledger.clone());
+        ledger.extend(lines);
+        let mut manifest = Manifest {
+            generation,
+            previous: base.map(|base| base.generation),
+            tick: self.tick(),
+            key_check: self.key.check_value(),
+            charter: charter.digest(),
+            newest: base.map_or(now, |base| base.newest.max(now)),
+            images,
+            ledger,
+        };
+        manifest.forget_old_feeds(charter, now);
+        let published = folder.publish(&manifest_name(generation), &manifest.to_bytes(), false);
+        published.map_err(|error| match error.source.kind() {
+            std::io::ErrorKind::AlreadyExists => WriteError::Outrun { folder: folder.path().to_path_buf(), generation },
+            _ => error.into(),
+        })?;
+        let kept: Vec<String> = std::iter::once(&manifest).chain(base).flat_map(files_of).collect();
+        folder.sweep(&kept)?;
+        Ok(generation)
+    }
+}
+
+/// All files that a manifest names, itself too.
+fn files_of(manifest: &Manifest) -> Vec<String> {
+    let images = manifest.images.iter().map(|image| image.file.clone());
+    let charter = manifest.charter.as_deref().map(charter_name);
+    images.chain(charter).chain([manifest_name(manifest.generation)]).collect()
+}
