@@ -75,7 +75,8 @@ mod tests {
             (0..20).for_each(|i| writer.put(&mut bytes, value(i), width));
             writer.flush(&mut bytes);
             assert_eq!(bytes.len(), (20 * width as usize).div_ceil(8));
-            (0..20).for_each(|i| assert_eq!(read(&bytes, i as usize * width as usize, width), value(i), "width {width}"));
+            (0..20)
+                .for_each(|i| assert_eq!(read(&bytes, i as usize * width as usize, width), value(i), "width {width}"));
         }
     }
 

@@ -145,10 +145,14 @@ impl Charter {
     /// With line and column, when the text is not a charter or contradicts itself.
     pub fn parse(text: &str) -> Result<Self, CharterError> {
         if text.len() > MAX_CHARTER_BYTES {
-            return Err(CharterError::at(text, 0, format!("a charter has at most {MAX_CHARTER_BYTES} bytes, this one has {}", text.len())));
+            return Err(CharterError::at(
+                text,
+                0,
+                &format!("a charter has at most {MAX_CHARTER_BYTES} bytes, this one has {}", text.len()),
+            ));
         }
         let file: File = toml::from_str(text)
-            .map_err(|e| CharterError::at(text, e.span().map_or(0, |span| span.start), e.message().to_owned()))?;
+            .map_err(|e| CharterError::at(text, e.span().map_or(0, |span| span.start), e.message()))?;
         check(text, &file)?;
         Ok(Self {
             house: file.house,
@@ -195,14 +199,19 @@ impl Charter {
     /// The source of this name. Under the development charter there is one for every name.
     #[must_use]
     pub fn source(&self, name: &str) -> Option<Source> {
-        if self.development { Some(development_source(name)) } else { self.sources.iter().find(|s| s.name == name).cloned() }
+        if self.development {
+            Some(development_source(name))
+        } else {
+            self.sources.iter().find(|s| s.name == name).cloned()
+        }
     }
 
     /// The source that owns the segment: the one with the longest prefix of its name. None under the development
     /// charter, where the index knows who brought it first.
     #[must_use]
     pub fn owner_of(&self, segment: &str) -> Option<&Source> {
-        let longest = |source: &Source| source.prefixes.iter().filter(|p| segment.starts_with(p.as_str())).map(String::len).max();
+        let longest =
+            |source: &Source| source.prefixes.iter().filter(|p| segment.starts_with(p.as_str())).map(String::len).max();
         let owned = self.sources.iter().filter_map(|source| longest(source).map(|length| (length, source)));
         owned.max_by_key(|(length, _)| *length).map(|(_, source)| source)
     }
@@ -240,7 +249,7 @@ impl Charter {
         let short = self.sources.iter().find(|source| source.ttl < least);
         short.map_or(Ok(()), |source| {
             let at = self.text.find(&source.name).unwrap_or(0);
-            Err(CharterError::at(&self.text, at, short_ttl(source, least)))
+            Err(CharterError::at(&self.text, at, &short_ttl(source, least)))
         })
     }
 }
@@ -264,7 +273,7 @@ fn development_source(name: &str) -> Source {
 }
 
 impl CharterError {
-    pub(crate) fn at(text: &str, offset: usize, message: String) -> Self {
+    pub(crate) fn at(text: &str, offset: usize, message: &str) -> Self {
         let before = text.get(..offset).unwrap_or("");
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
@@ -279,7 +288,7 @@ fn check(text: &str, file: &File) -> Result<(), CharterError> {
     let mut seen_names = std::collections::HashSet::new();
     for spanned in &file.sources {
         let source = spanned.get_ref();
-        let wrong = |message: String| Err(CharterError::at(text, spanned.span().start, message));
+        let wrong = |message: String| Err(CharterError::at(text, spanned.span().start, &message));
         let name = &source.name;
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
@@ -289,8 +298,10 @@ fn check(text: &str, file: &File) -> Result<(), CharterError> {
             return wrong(format!("source `{name}` is named twice; give each source one [[source]] table"));
         }
         if let Some(consent) = &source.consent {
-            let message = format!("source `{name}` asks for consent, which this version cannot read from a row yet; expected no `consent` clause");
-            return Err(CharterError::at(text, consent.span().start, message));
+            let message = format!(
+                "source `{name}` asks for consent, which this version cannot read from a row yet; expected no `consent` clause"
+            );
+            return Err(CharterError::at(text, consent.span().start, &message));
         }
         if source.prefixes.is_empty() || source.id_types.is_empty() {
             return wrong(format!("source `{name}` has empty `prefixes` or `id_types`; expected at least one of each"));
@@ -299,16 +310,21 @@ fn check(text: &str, file: &File) -> Result<(), CharterError> {
             return wrong(short_ttl(source, least));
         }
         if source.max_retention < source.ttl {
-            return wrong(format!("source `{name}` has max_retention {}; expected at least its ttl, {}", source.max_retention, source.ttl));
+            return wrong(format!(
+                "source `{name}` has max_retention {}; expected at least its ttl, {}",
+                source.max_retention, source.ttl
+            ));
         }
         for prefix in &source.prefixes {
             if let Some(other) = seen_prefixes.insert(prefix, name) {
-                return wrong(format!("prefix {prefix:?} belongs to `{other}` and to `{name}`; a segment has exactly one source"));
+                return wrong(format!(
+                    "prefix {prefix:?} belongs to `{other}` and to `{name}`; a segment has exactly one source"
+                ));
             }
         }
     }
     if file.sources.is_empty() {
-        return Err(CharterError::at(text, 0, "there is no source; expected at least one [[source]] table".into()));
+        return Err(CharterError::at(text, 0, "there is no source; expected at least one [[source]] table"));
     }
     Ok(())
 }
@@ -327,7 +343,11 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_owns() {
-        let text = format!("{HOUSE}{}{}[forbidden]\nprefixes = [\"health.\"]\n", source("all", ""), source("mag", "interest."));
+        let text = format!(
+            "{HOUSE}{}{}[forbidden]\nprefixes = [\"health.\"]\n",
+            source("all", ""),
+            source("mag", "interest.")
+        );
         let charter = Charter::parse(&text).expect("a charter");
         let owner = |name| charter.owner_of(name).map(|source| source.name.as_str());
         assert_eq!((owner("interest.opera"), owner("crm.x")), (Some("mag"), Some("all")));

@@ -12,11 +12,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether the membership holds at this tick.
+    /// Whether the membership holds at this tick. A removal never does, not even under a clock that went back before it.
     #[must_use]
     #[inline]
     pub fn live(self, now: Tick) -> bool {
-        self.expiry > now
+        self.expiry > now && !self.is_removal()
     }
 
     /// Whether it has no life: it says that the visitor left, and shadows what was observed before.
@@ -70,5 +70,6 @@ mod tests {
         assert_eq!(entry(2, 9).merge(entry(2, 2)), entry(2, 2));
         assert!(entry(2, 2).is_removal() && !entry(2, 3).is_removal());
         assert!(entry(2, 3).live(Tick::new(2)) && !entry(2, 3).live(Tick::new(3)));
+        assert!(entry(2, 3).live(Tick::new(0)) && !entry(2, 2).live(Tick::new(0)));
     }
 }

@@ -56,7 +56,9 @@ pub enum ImageError {
         found: String,
     },
     /// Written by a later version of Usher.
-    #[error("{file} is of format {found}; this Usher reads formats up to {known}: use the version that wrote it, or newer")]
+    #[error(
+        "{file} is of format {found}; this Usher reads formats up to {known}: use the version that wrote it, or newer"
+    )]
     Newer {
         /// The file.
         file: String,
@@ -174,7 +176,9 @@ pub enum WriteError {
         bound: u64,
     },
     /// `build` at an unlikely moment.
-    #[error("now ({now} in Unix seconds) is {days} days from the newest time the index has seen ({newest}); purging at a wrong clock loses data: give --now to confirm")]
+    #[error(
+        "now ({now} in Unix seconds) is {days} days from the newest time the index has seen ({newest}); purging at a wrong clock loses data: give --now to confirm"
+    )]
     Clock {
         /// The moment of the build.
         now: i64,

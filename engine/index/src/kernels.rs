@@ -10,8 +10,12 @@ impl Container<'_> {
         match (self, op) {
             (Container::Empty, Op::And) => bits.clear(),
             (Container::Empty, Op::Or | Op::AndNot) => {}
-            (Container::Array(_) | Container::EliasFano { .. }, Op::Or) => self.each_listed(|ordinal| bits.insert(ordinal)),
-            (Container::Array(_) | Container::EliasFano { .. }, Op::AndNot) => self.each_listed(|ordinal| bits.remove(ordinal)),
+            (Container::Array(_) | Container::EliasFano { .. }, Op::Or) => {
+                self.each_listed(|ordinal| bits.insert(ordinal));
+            }
+            (Container::Array(_) | Container::EliasFano { .. }, Op::AndNot) => {
+                self.each_listed(|ordinal| bits.remove(ordinal));
+            }
             (Container::Array(_) | Container::EliasFano { .. }, Op::And) => self.retain_listed(bits),
             (Container::Sparse { map, bytes }, _) => fold_words(bits, sparse_words(map, bytes), op),
             (Container::Bitmap(bytes), _) => fold_words(bits, words(bytes), op),
@@ -117,7 +121,9 @@ mod tests {
     #[test]
     fn every_kind_folds_as_a_plain_set_does() {
         for visitors in [1u32, 9, 257, 5_000, 65_535, 65_536] {
-            for members in [1u32, 2, 47, 48, 300, 1_535, 1_536, 8_191, 8_192, 65_536].into_iter().filter(|&k| k <= visitors) {
+            for members in
+                [1u32, 2, 47, 48, 300, 1_535, 1_536, 8_191, 8_192, 65_536].into_iter().filter(|&k| k <= visitors)
+            {
                 let ordinals = sample(members, visitors);
                 let mut bytes = Vec::new();
                 write(Policy::COMPACT, &ordinals, visitors, &mut bytes);

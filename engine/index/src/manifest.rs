@@ -150,7 +150,12 @@ mod tests {
     fn manifest() -> Manifest {
         let now = Time::from_unix(1_800_000_000).expect("in range");
         let key = FeedKey { source: "mag".into(), digest: "ab".into(), options: "tsv".into() };
-        let line = LedgerLine { key, received: now, report: serde_json::json!({"received": 3}), outcome: Some(Outcome::default()) };
+        let line = LedgerLine {
+            key,
+            received: now,
+            report: serde_json::json!({"received": 3}),
+            outcome: Some(Outcome::default()),
+        };
         let image = ImageLine { file: "img.1.0.ab".into(), bytes: 7, digest: "ab".into() };
         Manifest {
             generation: 1,

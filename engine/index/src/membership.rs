@@ -71,10 +71,13 @@ pub struct Admitted {
     pub shortened: bool,
 }
 
+/// Tells which source brought a segment first.
+type FirstSource<'a> = Box<dyn Fn(&str) -> Option<&'a str> + 'a>;
+
 /// Judges the rows of one feed by the charter.
 pub struct Admission<'a> {
     charter: &'a Charter,
-    owned: Box<dyn Fn(&str) -> Option<&'a str> + 'a>,
+    owned: FirstSource<'a>,
     source: Source,
     pseudonyms: Pseudonymizer,
     id_type: IdType,

@@ -12,6 +12,15 @@ pub fn is_segment_name(text: &str) -> bool {
     (1..=MAX_SEGMENT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+/// A segment: its name, and the one source that brings it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The name.
+    pub name: Arc<str>,
+    /// The source.
+    pub source: Arc<str>,
+}
+
 /// Gives each name a number in the order of arrival. Numbers are private to the batch that holds the table.
 #[derive(Debug, Default, Clone)]
 pub struct Segments {

@@ -78,7 +78,11 @@ impl Snapshot {
         let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
         let manifest = Manifest::read(&path.display().to_string(), &bytes)?;
         if let Some(found) = key.as_ref().map(Key::check_value).filter(|found| *found != manifest.key_check) {
-            return Err(OpenError::WrongKey { folder: folder.path().to_path_buf(), expected: manifest.key_check, found });
+            return Err(OpenError::WrongKey {
+                folder: folder.path().to_path_buf(),
+                expected: manifest.key_check,
+                found,
+            });
         }
         let charter = read_charter(folder, &manifest)?;
         let mut shards = Vec::with_capacity(manifest.images.len());

@@ -102,7 +102,7 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m")];
-        match units.iter().find(|(unit, _)| self.0 >= *unit && self.0 % unit == 0) {
+        match units.iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
             Some((unit, letter)) => write!(f, "{}{letter}", self.0 / unit),
             None => write!(f, "{}s", self.0),
         }
@@ -163,7 +163,11 @@ impl TickLength {
     /// # Errors
     /// When it is shorter than a minute or longer than a day.
     pub fn new(span: Span) -> Result<Self, TimeError> {
-        if (MIN_TICK_SECS..=MAX_TICK_SECS).contains(&span.0) { Ok(Self(span.0)) } else { Err(TimeError::BadTick(span.0)) }
+        if (MIN_TICK_SECS..=MAX_TICK_SECS).contains(&span.0) {
+            Ok(Self(span.0))
+        } else {
+            Err(TimeError::BadTick(span.0))
+        }
     }
 
     /// Seconds.
@@ -210,9 +214,13 @@ mod tests {
 
     #[test]
     fn spans_read_and_print() {
-        for (text, seconds, printed) in
-            [("30d", 2_592_000, "30d"), ("12h", 43_200, "12h"), ("90m", 5_400, "90m"), ("15s", 15, "15s"), ("86400", 86_400, "1d")]
-        {
+        for (text, seconds, printed) in [
+            ("30d", 2_592_000, "30d"),
+            ("12h", 43_200, "12h"),
+            ("90m", 5_400, "90m"),
+            ("15s", 15, "15s"),
+            ("86400", 86_400, "1d"),
+        ] {
             let span = Span::parse(text).expect("a span of the table");
             assert_eq!((span.secs(), span.to_string().as_str()), (seconds, printed));
         }

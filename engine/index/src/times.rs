@@ -50,17 +50,17 @@ impl Times {
     pub fn packing(&self) -> Packing {
         match self {
             Self::Pairs(pairs) => Packing::in_twos(pairs.len() as u64),
-            Self::Split { observed, expiry } => Packing {
-                count: 0,
-                single: width_of(observed.len() as u64) + width_of(expiry.len() as u64),
-                double: 0,
-            },
+            Self::Split { observed, expiry } => {
+                Packing { count: 0, single: width_of(observed.len() as u64) + width_of(expiry.len() as u64), double: 0 }
+            }
         }
     }
 
     /// Appends the table.
     pub fn write(&self, into: &mut Vec<u8>) {
-        let mut list = |ticks: &mut dyn Iterator<Item = Tick>| ticks.for_each(|tick| into.extend_from_slice(&tick.get().to_le_bytes()));
+        let mut list = |ticks: &mut dyn Iterator<Item = Tick>| {
+            ticks.for_each(|tick| into.extend_from_slice(&tick.get().to_le_bytes()));
+        };
         match self {
             Self::Pairs(pairs) => {
                 list(&mut [KIND_PAIRS.into(), pairs.len() as u32].map(Tick::new).into_iter());
@@ -95,9 +95,13 @@ impl Times {
     fn is_sound(&self) -> bool {
         match self {
             Self::Pairs(pairs) => {
-                pairs.len() <= MAX_PAIRS && pairs.is_sorted_by(|a, b| a < b) && pairs.iter().all(|pair| pair.expiry >= pair.observed)
+                pairs.len() <= MAX_PAIRS
+                    && pairs.is_sorted_by(|a, b| a < b)
+                    && pairs.iter().all(|pair| pair.expiry >= pair.observed)
             }
-            Self::Split { observed, expiry } => observed.is_sorted_by(|a, b| a < b) && expiry.is_sorted_by(|a, b| a < b),
+            Self::Split { observed, expiry } => {
+                observed.is_sorted_by(|a, b| a < b) && expiry.is_sorted_by(|a, b| a < b)
+            }
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::build::{Batch, Input, MAX_FEEDS, Progress, Purge, Ranking, Rows, freeze, survey};
+use crate::build::{Batch, Input, MAX_FEEDS, Progress, Purge, Ranking, Rows, Settled, freeze, survey};
 use crate::charter::Charter;
 use crate::checksum::digest;
 use crate::error::WriteError;
 use crate::files::{charter_name, image_name, manifest_name};
 use crate::id::IdType;
-use crate::image::{Image, Shared, WrittenImage};
+use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
 use crate::manifest::{FeedKey, ImageLine, LedgerLine, Manifest, Outcome};
 use crate::membership::{Admission, Circumstances};
 use crate::pseudonym::Key;
@@ -41,6 +41,7 @@ pub struct Writer {
     snapshot: Snapshot,
     key: Key,
     charter: Option<Charter>,
+    shard_visitors: u32,
     _lock: File,
 }
 
@@ -54,7 +55,7 @@ impl Writer {
         folder.create()?;
         let lock = folder.lock_build()?;
         let snapshot = Snapshot::open(path, Some(key.clone()))?;
-        Ok(Self { snapshot, key, charter: None, _lock: lock })
+        Ok(Self { snapshot, key, charter: None, shard_visitors: MAX_SHARD_VISITORS, _lock: lock })
     }
 
     /// The generation that is the base.
@@ -67,6 +68,12 @@ impl Writer {
     #[must_use]
     pub fn charter(&self) -> &Charter {
         self.charter.as_ref().unwrap_or(self.snapshot.charter())
+    }
+
+    /// Bounds the visitors of a shard, for a machine with little memory: at least one, at most
+    /// [`MAX_SHARD_VISITORS`], which is the default.
+    pub fn limit_shards(&mut self, visitors: u32) {
+        self.shard_visitors = visitors.clamp(1, MAX_SHARD_VISITORS);
     }
 
     /// The index's time grain: fixed by the first generation, until then what the charter asks for.
@@ -92,7 +99,13 @@ impl Writer {
     ///
     /// # Errors
     /// When the charter knows no such source, or the source may not deliver such ids.
-    pub fn admission(&self, source: &str, id_type: IdType, as_of: Option<Time>, now: Time) -> Result<Admission<'_>, WriteError> {
+    pub fn admission(
+        &self,
+        source: &str,
+        id_type: IdType,
+        as_of: Option<Time>,
+        now: Time,
+    ) -> Result<Admission<'_>, WriteError> {
         let charter = self.charter();
         let Some(found) = charter.source(source) else {
             let names: Vec<String> = charter.sources().iter().map(|source| format!("`{}`", source.name)).collect();
@@ -100,7 +113,11 @@ impl Writer {
         };
         if !found.id_types.is_empty() && !found.id_types.contains(&id_type) {
             let allowed: Vec<&str> = found.id_types.iter().map(IdType::as_str).collect();
-            return Err(WriteError::IdType { source_name: source.into(), id_type: id_type.to_string(), allowed: allowed.join(", ") });
+            return Err(WriteError::IdType {
+                source_name: source.into(),
+                id_type: id_type.to_string(),
+                allowed: allowed.join(", "),
+            });
         }
         let circumstances = Circumstances { id_type, observed: as_of.unwrap_or(now), now, tick: self.tick() };
         let owned = |name: &str| self.snapshot.segment(name).map(|segment| &*segment.source);
@@ -117,9 +134,18 @@ impl Writer {
     ///
     /// # Errors
     /// When anything fails; then the index is as it was.
-    pub fn load(self, feeds: Vec<(Batch, LedgerLine)>, now: Time, progress: &dyn Progress) -> Result<Published, WriteError> {
+    pub fn load(
+        self,
+        feeds: Vec<(Batch, LedgerLine)>,
+        now: Time,
+        progress: &dyn Progress,
+    ) -> Result<Published, WriteError> {
         if feeds.len() > MAX_FEEDS {
-            return Err(WriteError::Bound { what: "feeds of one build", found: feeds.len() as u64, bound: MAX_FEEDS as u64 });
+            return Err(WriteError::Bound {
+                what: "feeds of one build",
+                found: feeds.len() as u64,
+                bound: MAX_FEEDS as u64,
+            });
         }
         let (batches, lines): (Vec<Batch>, Vec<LedgerLine>) = feeds.into_iter().unzip();
         // The first build finds out what is popular; later ones keep the ranks, so that profiles stay as they are.
@@ -173,20 +199,25 @@ impl Writer {
         progress.stage("sort", taken);
         let rows = Rows::sorted(batches, &ranking);
         progress.advance(taken);
-        let lives = |tick| Purge { now, tick, lives: ranking.segments.iter().map(|(_, source)| self.life_of(source)).collect() };
+        let lives = |tick| Purge {
+            now,
+            tick,
+            lives: ranking.segments.iter().map(|segment| self.life_of(&segment.source)).collect(),
+        };
         let purge = purge.map(lives);
-        let input = Input { shards, maps: &maps, rows: &rows, purge: purge.as_ref() };
+        let input =
+            Input { shards, maps: &maps, rows: &rows, purge: purge.as_ref(), shard_visitors: self.shard_visitors };
         let entries: u64 = shards.iter().map(|shard| shard.image().header().entries).sum();
         progress.stage("survey", entries + taken);
         let mut plan = survey(&input, ranking.segments.len(), lines.len(), progress)?;
         let (outcomes, purged) = (std::mem::take(&mut plan.outcomes), plan.purged);
-        let (segments, finals) = ranking.settle(&plan.kept, &plan.members, kept);
+        let Settled { segments, ranks } = ranking.settle(&plan.kept, &plan.members, kept);
         let (memberships, visitors) = (plan.members.iter().sum(), plan.visitors());
         progress.stage("freeze", plan.kept.iter().sum());
         let shared = Shared { tick: self.tick(), segments };
         let generation = self.next_generation()?;
         let store = |shard, image: WrittenImage| self.store(generation, shard, &image);
-        let images = if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &finals, progress, store)? };
+        let images = if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, store)? };
         drop(rows);
         for (line, outcome) in lines.iter_mut().zip(&outcomes) {
             line.outcome = Some(*outcome);

@@ -9,7 +9,7 @@ use crate::image::{ImageWriter, Shared, WrittenImage};
 use crate::times::TimesBuilder;
 
 use super::Progress;
-use super::join::{Join, Part};
+use super::join::{Join, Part, Visitor};
 use super::survey::{Input, Plan};
 
 /// Walks the join again and hands each shard's image to `store`, as many at a time as there are cores.
@@ -58,7 +58,7 @@ fn freeze_shard(
     let mut writer = ImageWriter::new(shared, &times, &codes, part.number, geometry);
     let mut join = Join::new(input.shards, input.maps, input.rows, input.purge, part)?;
     let mut settled: Vec<(u32, Entry)> = Vec::new();
-    while let Some((pid, entries)) = join.next(|_, _| {})? {
+    while let Some(Visitor { pid, entries }) = join.next(|_, _| {})? {
         settled.clear();
         // A rank that left has no entry: the survey counted them.
         settled.extend(entries.iter().filter_map(|&(rank, entry)| finals[rank as usize].map(|rank| (rank, entry))));

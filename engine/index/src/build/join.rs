@@ -115,6 +115,14 @@ pub enum Verdict {
     Removed,
 }
 
+/// A visitor of the join.
+pub struct Visitor<'a> {
+    /// Who.
+    pub pid: Pid,
+    /// What is kept of them, in the order of provisional ranks; one entry at least.
+    pub entries: &'a [(u32, Entry)],
+}
+
 /// Walks the join of one part.
 pub struct Join<'a> {
     present: Present<'a>,
@@ -130,17 +138,22 @@ impl<'a> Join<'a> {
     ///
     /// # Errors
     /// When an image is damaged.
-    pub fn new(shards: &'a [Shard], maps: &'a [Vec<u32>], rows: &'a Rows, purge: Option<&'a Purge>, part: Part) -> Result<Self, ImageError> {
+    pub fn new(
+        shards: &'a [Shard],
+        maps: &'a [Vec<u32>],
+        rows: &'a Rows,
+        purge: Option<&'a Purge>,
+        part: Part,
+    ) -> Result<Self, ImageError> {
         let present = Present::new(shards, maps, part)?;
         Ok(Self { present, rows: rows.within(part), purge, merged: Vec::new(), purged: 0 })
     }
 
-    /// The next visitor who keeps an entry, with the entries in the order of provisional ranks; tells the fate of each
-    /// new row by its feed.
+    /// The next visitor who keeps an entry; tells the fate of each new row by its feed.
     ///
     /// # Errors
     /// When an image is damaged.
-    pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<(Pid, &[(u32, Entry)])>, ImageError> {
+    pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<Visitor<'_>>, ImageError> {
         loop {
             let pids = [self.present.pid(), self.rows.first().map(|row| row.pid)];
             let Some(pid) = pids.into_iter().flatten().min() else { return Ok(None) };
@@ -160,7 +173,7 @@ impl<'a> Join<'a> {
                 self.purged += (before - self.merged.len()) as u64;
             }
             if !self.merged.is_empty() {
-                return Ok(Some((pid, &self.merged)));
+                return Ok(Some(Visitor { pid, entries: &self.merged }));
             }
         }
     }
@@ -243,7 +256,8 @@ impl<'a> Present<'a> {
             let first = Pid::from_bits(self.pids.start);
             let within = first.leading(header.geometry.shard_bits) == u64::from(header.shard);
             let start = if within { header.geometry.bucket(first) } else { 0 };
-            let beyond = u64::from(header.shard) > Pid::from_bits(self.pids.end - 1).leading(header.geometry.shard_bits);
+            let beyond =
+                u64::from(header.shard) > Pid::from_bits(self.pids.end - 1).leading(header.geometry.shard_bits);
             let end = if beyond { start } else { header.geometry.buckets() };
             self.cursor = Some(ProfileCursor::new(shard.image(), start..end));
             self.next_shard = if beyond { self.shards.len() } else { self.next_shard + 1 };

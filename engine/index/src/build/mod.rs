@@ -8,11 +8,13 @@ mod freeze;
 mod join;
 mod ranking;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use batch::Batch;
 pub use freeze::freeze;
 pub use join::{MAX_FEEDS, Rows};
-pub use ranking::Ranking;
+pub use ranking::{Ranking, Settled};
 pub use survey::{Input, survey};
 
 use crate::entry::Entry;

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::segments::Segment;
 use crate::shard::Shard;
 
 use super::batch::Batch;
@@ -11,8 +12,8 @@ use super::batch::Batch;
 /// The segments of a build, by rank.
 #[derive(Default)]
 pub struct Ranking {
-    /// Name and source.
-    pub segments: Vec<(Arc<str>, Arc<str>)>,
+    /// By rank.
+    pub segments: Vec<Segment>,
     ranks: HashMap<Arc<str>, u32>,
 }
 
@@ -36,7 +37,7 @@ impl Ranking {
     fn add(&mut self, name: &Arc<str>, source: &Arc<str>) {
         if !self.ranks.contains_key(name) {
             self.ranks.insert(Arc::clone(name), self.segments.len() as u32);
-            self.segments.push((Arc::clone(name), Arc::clone(source)));
+            self.segments.push(Segment { name: Arc::clone(name), source: Arc::clone(source) });
         }
     }
 
@@ -46,18 +47,27 @@ impl Ranking {
         names.iter().map(|name| self.ranks[name]).collect()
     }
 
-    /// The final order: segments without an entry leave. A merge keeps the order of the first `kept` ranks and puts the
-    /// new ones behind them, most popular first; with `kept` 0 all are put in that order. Answers the final rank of each
-    /// provisional one; `None`: it left.
+    /// The final order: segments without an entry leave. A merge keeps the first `kept` ranks and puts the new ones
+    /// behind them, most popular first; with `kept` 0 all are put in that order.
     #[must_use]
-    pub fn settle(self, entries: &[u64], members: &[u64], kept: usize) -> (Vec<(Arc<str>, Arc<str>)>, Vec<Option<u32>>) {
+    pub fn settle(self, entries: &[u64], members: &[u64], kept: usize) -> Settled {
         let mut order: Vec<usize> = (0..self.segments.len()).filter(|&rank| rank < kept || entries[rank] > 0).collect();
         // Equal popularity: by name, so that the same input gives the same image.
-        order.sort_by_key(|&rank| (rank >= kept, if rank < kept { (Reverse(0), rank, None) } else { (Reverse(members[rank]), 0, Some(&self.segments[rank].0)) }));
-        let mut finals = vec![None; self.segments.len()];
-        (0u32..).zip(&order).for_each(|(rank, &provisional)| finals[provisional] = Some(rank));
-        (order.iter().map(|&rank| self.segments[rank].clone()).collect(), finals)
+        let popularity = |rank: usize| (Reverse(members[rank]), &*self.segments[rank].name);
+        let fresh = order.partition_point(|&rank| rank < kept);
+        order[fresh..].sort_by(|&a, &b| popularity(a).cmp(&popularity(b)));
+        let mut ranks = vec![None; self.segments.len()];
+        (0u32..).zip(&order).for_each(|(rank, &provisional)| ranks[provisional] = Some(rank));
+        Settled { segments: order.iter().map(|&rank| self.segments[rank].clone()).collect(), ranks }
     }
+}
+
+/// The final order of segments.
+pub struct Settled {
+    /// By final rank.
+    pub segments: Vec<Segment>,
+    /// The final rank of each provisional one; `None`: the segment left.
+    pub ranks: Vec<Option<u32>>,
 }
 
 #[cfg(test)]
@@ -67,8 +77,8 @@ mod tests {
     fn settled(entries: &[u64], members: &[u64], kept: usize) -> (String, Vec<Option<u32>>) {
         let mut ranking = Ranking::default();
         ["a", "b", "c", "d", "e"].iter().for_each(|name| ranking.add(&Arc::from(*name), &Arc::from("s")));
-        let (order, finals) = ranking.settle(entries, members, kept);
-        (order.iter().map(|(name, _)| &**name).collect(), finals)
+        let Settled { segments, ranks } = ranking.settle(entries, members, kept);
+        (segments.iter().map(|segment| &*segment.name).collect(), ranks)
     }
 
     #[test]

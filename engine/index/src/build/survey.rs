@@ -3,16 +3,17 @@
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::error::{ImageError, WriteError};
-use crate::image::MAX_SHARD_VISITORS;
 use crate::manifest::Outcome;
 use crate::shard::Shard;
 use crate::times::TimesBuilder;
 
-use super::join::{Join, Part, Rows, Verdict};
+use super::join::{Join, Part, Rows, Verdict, Visitor};
 use super::{Progress, Purge};
 
 /// The fewest parts in which a build walks, as a power of two: enough for every core to have some.
 const MIN_PART_BITS: u32 = 4;
+/// Parts are smaller than shards by this power of two: pseudonyms do not fall quite evenly.
+const SPARE_PART_BITS: u32 = 2;
 /// The most parts, as a power of two.
 const MAX_PART_BITS: u32 = 16;
 /// More bytes than a visitor's remainder and lengths take in a record.
@@ -62,6 +63,8 @@ pub struct Input<'a> {
     pub rows: &'a Rows,
     /// What leaves.
     pub purge: Option<&'a Purge>,
+    /// The most visitors of a shard, at most [`crate::image::MAX_SHARD_VISITORS`].
+    pub shard_visitors: u32,
 }
 
 /// Walks the join and counts.
@@ -71,12 +74,12 @@ pub struct Input<'a> {
 pub fn survey(input: &Input<'_>, segments: usize, feeds: usize, progress: &dyn Progress) -> Result<Plan, WriteError> {
     let present: u64 = input.shards.iter().map(|shard| u64::from(shard.visitors())).sum();
     let at_most = present + input.rows.visitors();
-    let needed = at_most.div_ceil(u64::from(MAX_SHARD_VISITORS)).max(1).next_power_of_two().ilog2() + 1;
+    let needed = at_most.div_ceil(u64::from(input.shard_visitors)).max(1).next_power_of_two().ilog2() + SPARE_PART_BITS;
     let part_bits = needed.max(input.shards.len().max(1).ilog2()).clamp(MIN_PART_BITS, MAX_PART_BITS);
     let parts = (0..1u32 << part_bits).into_par_iter();
     let parts = parts.map(|number| survey_part(input, Part { number, bits: part_bits }, segments, feeds, progress));
     let parts: Vec<PartSurvey> = parts.collect::<Result<_, ImageError>>()?;
-    let shard_bits = shard_bits(&parts, part_bits)?;
+    let shard_bits = shard_bits(&parts, part_bits, u64::from(input.shard_visitors))?;
     let mut plan = Plan {
         part_bits,
         shard_bits,
@@ -127,24 +130,32 @@ fn parts_of(shard: u32, shard_bits: u32, part_bits: u32) -> std::ops::Range<usiz
 }
 
 /// The fewest shards of which none goes beyond the bounds.
-fn shard_bits(parts: &[PartSurvey], part_bits: u32) -> Result<u32, WriteError> {
+fn shard_bits(parts: &[PartSurvey], part_bits: u32, bound: u64) -> Result<u32, WriteError> {
     let worst = |bits: u32| {
         let shards = (0..1u32 << bits).map(|shard| &parts[parts_of(shard, bits, part_bits)]);
         let sums = shards.map(|parts| parts.iter().fold((0, 0), |(v, e), part| (v + part.visitors, e + part.entries)));
-        sums.fold((0, 0), |worst: (u64, u64), sum| (worst.0.max(sum.0), worst.1.max(sum.0 * VISITOR_BYTES + sum.1 * ENTRY_BYTES)))
+        sums.fold((0, 0), |worst: (u64, u64), sum| {
+            (worst.0.max(sum.0), worst.1.max(sum.0 * VISITOR_BYTES + sum.1 * ENTRY_BYTES))
+        })
     };
     let fits = |&bits: &u32| {
         let (visitors, bytes) = worst(bits);
-        visitors <= u64::from(MAX_SHARD_VISITORS) && bytes <= u64::from(u32::MAX)
+        visitors <= bound && bytes <= u64::from(u32::MAX)
     };
     (0..=part_bits).find(fits).ok_or_else(|| WriteError::Bound {
         what: "visitors of a shard",
         found: worst(part_bits).0,
-        bound: MAX_SHARD_VISITORS.into(),
+        bound,
     })
 }
 
-fn survey_part(input: &Input<'_>, part: Part, segments: usize, feeds: usize, progress: &dyn Progress) -> Result<PartSurvey, ImageError> {
+fn survey_part(
+    input: &Input<'_>,
+    part: Part,
+    segments: usize,
+    feeds: usize,
+    progress: &dyn Progress,
+) -> Result<PartSurvey, ImageError> {
     let mut found = PartSurvey {
         visitors: 0,
         entries: 0,
@@ -165,7 +176,7 @@ fn survey_part(input: &Input<'_>, part: Part, segments: usize, feeds: usize, pro
             Verdict::Removed => outcome.removed += 1,
         }
     };
-    while let Some((_, entries)) = join.next(&mut fate)? {
+    while let Some(Visitor { entries, .. }) = join.next(&mut fate)? {
         found.visitors += 1;
         found.entries += entries.len() as u64;
         for &(rank, entry) in entries {

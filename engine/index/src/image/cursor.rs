@@ -58,7 +58,8 @@ impl<'a> ProfileCursor<'a> {
         let pids = remainders.map(|bytes| header.geometry.pid(header.shard, index, remainder_from(bytes)));
         let pids: Option<Vec<Pid>> = pids.collect();
         let profiles: Option<Vec<&[u8]>> = bucket.profiles().collect();
-        let (pids, profiles) = pids.zip(profiles).ok_or_else(|| self.image.damaged(Section::Records, "whole records"))?;
+        let (pids, profiles) =
+            pids.zip(profiles).ok_or_else(|| self.image.damaged(Section::Records, "whole records"))?;
         (self.pids, self.profiles) = (pids.into_iter(), profiles.into_iter());
         self.bucket += 1;
         Ok(())

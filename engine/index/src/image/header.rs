@@ -48,7 +48,12 @@ impl Header {
             into.extend_from_slice(&word.to_le_bytes());
         }
         let geometry = self.geometry;
-        into.extend([geometry.shard_bits as u8, geometry.bucket_bits as u8, geometry.remainder_bytes() as u8, self.gap_code]);
+        into.extend([
+            geometry.shard_bits as u8,
+            geometry.bucket_bits as u8,
+            geometry.remainder_bytes() as u8,
+            self.gap_code,
+        ]);
         for word in [geometry.visitors, self.segments] {
             into.extend_from_slice(&word.to_le_bytes());
         }
@@ -75,7 +80,8 @@ impl Header {
             expected: expected.to_owned(),
             found,
         };
-        let header = bytes.get(..HEADER_BYTES).ok_or_else(|| damaged(0, "80 bytes", format!("{} bytes", bytes.len())))?;
+        let header =
+            bytes.get(..HEADER_BYTES).ok_or_else(|| damaged(0, "80 bytes", format!("{} bytes", bytes.len())))?;
         if header[..8] != MAGIC {
             return Err(damaged(0, "the first bytes of an image", format!("{:02x?}", &header[..8])));
         }
@@ -101,7 +107,8 @@ impl Header {
         let [shard_bits, bucket_bits, remainder_bytes, gap_code] = cursor.array()?;
         let (visitors, segments) = (cursor.u32()?, cursor.u32()?);
         let (memberships, entries) = (cursor.u64()?, cursor.u64()?);
-        let policy = Policy { array_below: cursor.u16()?, elias_fano_below: cursor.u16()?, sparse_below: cursor.u16()? };
+        let policy =
+            Policy { array_below: cursor.u16()?, elias_fano_below: cursor.u16()?, sparse_below: cursor.u16()? };
         let geometry = Geometry { shard_bits: shard_bits.into(), bucket_bits: bucket_bits.into(), visitors };
         let sound = version == FORMAT_VERSION
             && geometry.shard_bits <= MAX_SHARD_BITS

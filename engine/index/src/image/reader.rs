@@ -62,7 +62,8 @@ impl Image {
         let part = |section| &bytes[sections.range(section)];
         let names = Names::read(part(Section::Segments), header.segments);
         let names = names.ok_or_else(|| damage(&file, Section::Segments, "a segment table"))?;
-        let times = Times::read(part(Section::Times)).ok_or_else(|| damage(&file, Section::Times, "a table of times"))?;
+        let times =
+            Times::read(part(Section::Times)).ok_or_else(|| damage(&file, Section::Times, "a table of times"))?;
         let geometry = header.geometry;
         let sized = [
             (Section::Directory, (geometry.buckets() + 1) * crate::dictionary::DIRECTORY_ENTRY),
@@ -75,7 +76,8 @@ impl Image {
         }
         let slots = header.segments as usize + 1;
         let containers = part(Section::Containers).len();
-        let blocks = BlockDirectory::read_all(part(Section::Cardinalities), slots, geometry.visitors, header.policy, containers);
+        let blocks =
+            BlockDirectory::read_all(part(Section::Cardinalities), slots, geometry.visitors, header.policy, containers);
         let blocks = blocks.ok_or_else(|| damage(&file, Section::Cardinalities, "cardinalities of every block"))?;
         Ok(Self { file, bytes, header, sections, names, times, blocks })
     }
@@ -143,7 +145,9 @@ impl Image {
     #[inline]
     pub fn container(&self, block: usize, rank: u32) -> Result<Container<'_>, ImageError> {
         let found = self.blocks.get(block).map(|block| block.container(self.part(Section::Containers), rank as usize));
-        found.map_or(Some(Container::Empty), |container| container).ok_or_else(|| self.damaged(Section::Containers, "whole containers"))
+        found
+            .map_or(Some(Container::Empty), |container| container)
+            .ok_or_else(|| self.damaged(Section::Containers, "whole containers"))
     }
 
     /// The record of a visitor: one read of the directory, one of the bucket. `None` when the shard does not know them.

@@ -125,7 +125,8 @@ impl Sections {
                 return Err(damaged("a row of the section table", "its end".into()));
             };
             let range = range_within(offset, length, bytes.len() - TRAILER_BYTES);
-            *row = (range.ok_or_else(|| damaged("sections within the file", format!("{length} bytes at {offset}")))?, sum);
+            *row =
+                (range.ok_or_else(|| damaged("sections within the file", format!("{length} bytes at {offset}")))?, sum);
         }
         Ok(Self { rows })
     }
@@ -157,7 +158,9 @@ impl Sections {
 
     /// The size of every section.
     pub fn sizes(&self) -> impl Iterator<Item = SectionInfo> + '_ {
-        Section::ALL.iter().map(|&section| SectionInfo { name: section.name(), bytes: self.range(section).len() as u64 })
+        Section::ALL
+            .iter()
+            .map(|&section| SectionInfo { name: section.name(), bytes: self.range(section).len() as u64 })
     }
 }
 

@@ -23,7 +23,10 @@ impl Image {
             let mut next = None;
             cursor.advance()?;
             while let Some(pid) = cursor.pid() {
-                if before >= Some(pid) || geometry.bucket(pid) != bucket || pid.leading(geometry.shard_bits) != u64::from(self.header().shard) {
+                if before >= Some(pid)
+                    || geometry.bucket(pid) != bucket
+                    || pid.leading(geometry.shard_bits) != u64::from(self.header().shard)
+                {
                     return Err(self.damaged(Section::Records, "pseudonyms ascending, each in its bucket and shard"));
                 }
                 before = Some(pid);
@@ -84,7 +87,9 @@ impl<'a> Walk<'a> {
             let mut found = Bits::empty();
             self.image.container(block, slot as u32)?.fold_into(&mut found, Op::Or);
             let count = self.image.blocks().get(block).map_or(0, |block| block.members(slot));
-            let agree = count as usize == expected.len() && found.count() == count && expected.iter().all(|&o| found.contains(o));
+            let agree = count as usize == expected.len()
+                && found.count() == count
+                && expected.iter().all(|&o| found.contains(o));
             if !agree {
                 let expected = format!("the members of segment {slot} in block {block} that the profiles have");
                 return Err(self.image.damaged(Section::Containers, &expected));
@@ -102,7 +107,9 @@ impl<'a> Walk<'a> {
         let memberships: u64 = self.members.iter().map(|&members| u64::from(members)).sum();
         let counted = (self.ordinal, self.entries, memberships);
         if counted != (header.geometry.visitors, header.entries, header.memberships) {
-            return Err(self.image.damaged(Section::Records, "as many visitors, entries and memberships as the header says"));
+            return Err(self
+                .image
+                .damaged(Section::Records, "as many visitors, entries and memberships as the header says"));
         }
         if self.members != self.image.names().members() {
             return Err(self.image.damaged(Section::Segments, "the cardinality of each segment"));

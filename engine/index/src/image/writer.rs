@@ -10,6 +10,7 @@ use crate::entry::Entry;
 use crate::error::WriteError;
 use crate::id::Pid;
 use crate::profiles::{self, GAP_CODE_NIBBLES};
+use crate::segments::Segment;
 use crate::time::{Tick, TickLength};
 use crate::times::{TimeCodes, Times};
 
@@ -33,8 +34,8 @@ pub struct WrittenImage {
 pub struct Shared {
     /// The index's time grain.
     pub tick: TickLength,
-    /// Name and source of each segment, by rank.
-    pub segments: Vec<(Arc<str>, Arc<str>)>,
+    /// The segments, by rank.
+    pub segments: Vec<Segment>,
 }
 
 /// Takes the visitors of one shard.
@@ -189,15 +190,19 @@ impl<'a> ImageWriter<'a> {
         let (mut segments, mut times) = (Vec::new(), Vec::new());
         self.names().write(&mut segments);
         self.times.write(&mut times);
-        let expiries: Vec<u8> = self.expiries.iter().flat_map(|&next| saturate(next, time_base).to_le_bytes()).collect();
+        let expiries: Vec<u8> =
+            self.expiries.iter().flat_map(|&next| saturate(next, time_base).to_le_bytes()).collect();
         let ContainersWriter { directory: cardinalities, containers, .. } = &self.containers;
-        Sections::write([&segments, &times, &self.directory, &self.records, &expiries, cardinalities, containers], &mut bytes);
+        Sections::write(
+            [&segments, &times, &self.directory, &self.records, &expiries, cardinalities, containers],
+            &mut bytes,
+        );
         Ok(WrittenImage { bytes, header })
     }
 
     fn names(&self) -> Names {
         let mut names = Names::default();
-        for ((name, source), &members) in self.shared.segments.iter().zip(&self.members) {
+        for (Segment { name, source }, &members) in self.shared.segments.iter().zip(&self.members) {
             names.push(Arc::clone(name), Arc::clone(source), members);
         }
         names

@@ -1,0 +1,179 @@
+//! Builds against a plain map: random rows, several feeds and builds, small shards.
+
+use std::collections::BTreeMap;
+
+use crate::charter::Charter;
+use crate::entry::Entry;
+use crate::id::{IdType, Pid, VisitorId};
+use crate::manifest::{FeedKey, LedgerLine, Outcome};
+use crate::membership::Row;
+use crate::pseudonym::Key;
+use crate::snapshot::Snapshot;
+use crate::time::{Span, Tick, Time};
+use crate::writer::{Published, Writer};
+
+use super::{Batch, NoProgress};
+
+type Model = BTreeMap<(Pid, String), Entry>;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn key() -> Key {
+    Key::from_bytes([3; 32])
+}
+
+fn at(seconds: i64) -> Time {
+    Time::from_unix(seconds).expect("in range")
+}
+
+fn line() -> LedgerLine {
+    let key = FeedKey { source: "s".into(), digest: "0".into(), options: String::new() };
+    LedgerLine { key, received: at(0), report: serde_json::Value::Null, outcome: None }
+}
+
+/// Loads random rows in two feeds, into the index and the model; answers how many rows there were.
+fn load(dir: &std::path::Path, model: &mut Model, random: &mut Random, now: Time, shard: u32) -> (Published, u64) {
+    let mut writer = Writer::open(dir, key()).expect("free");
+    writer.limit_shards(shard);
+    let tick = writer.tick();
+    let mut feeds = Vec::new();
+    let mut taken = 0;
+    for _ in 0..2 {
+        let mut admission = writer.admission("s", IdType::default(), None, now).expect("development");
+        let mut batch = Batch::new("s");
+        for _ in 0..random.below(400) {
+            let visitor = format!("v{}", random.below(120));
+            let segment = format!("seg{}", random.below(30));
+            let observed = now.unix() - random.below(20) as i64 * 3_600;
+            let row = Row {
+                visitor: VisitorId::new(&visitor).expect("short"),
+                segment: &segment,
+                id_type: None,
+                observed: Some(at(observed)),
+                ttl: Some(Span::from_secs(random.below(40) as u32 * 3_600)),
+                expires: None,
+                remove: random.below(10) == 0,
+            };
+            let admitted = admission.admit(&row).expect("admitted");
+            let life = if row.remove { 0 } else { row.ttl.map_or(0, |ttl| i64::from(ttl.secs())) };
+            let entry = Entry { observed: tick.floor(at(observed)), expiry: tick.floor(at(observed + life)) };
+            assert_eq!(admitted.membership.entry(), entry);
+            batch.push(admitted.membership);
+            let pid = admitted.membership.pid();
+            model.entry((pid, segment)).and_modify(|kept| *kept = kept.merge(entry)).or_insert(entry);
+            taken += 1;
+        }
+        batch.finish(admission.into_segments());
+        feeds.push((batch, line()));
+    }
+    (writer.load(feeds, now, &NoProgress).expect("it builds"), taken)
+}
+
+fn assert_same(dir: &std::path::Path, model: &Model, context: &str) {
+    let snapshot = Snapshot::open(dir, Some(key())).expect("it opens");
+    snapshot.verify(|_| {}).expect("sound");
+    let mut found = Model::new();
+    for shard in snapshot.shards() {
+        let image = shard.image();
+        let mut cursor = crate::image::ProfileCursor::new(image, 0..usize::MAX);
+        cursor.advance().expect("sound");
+        while let Some(pid) = cursor.pid() {
+            for &(rank, entry) in &cursor.entries {
+                found.insert((pid, shard.names()[rank as usize].to_string()), entry);
+            }
+            let mut looked_up = Vec::new();
+            snapshot
+                .shard_of(pid)
+                .expect("its shard")
+                .lookup(pid, |rank, entry| looked_up.push((rank, entry)))
+                .expect("sound");
+            assert_eq!(looked_up, cursor.entries, "{context}");
+            cursor.advance().expect("sound");
+        }
+    }
+    assert!(found == *model, "{context}: the index differs from the model");
+    assert_eq!(snapshot.memberships(), model.values().filter(|entry| !entry.is_removal()).count() as u64, "{context}");
+}
+
+#[test]
+fn random_loads_equal_a_plain_map() {
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut model = Model::new();
+        let mut now = 1_800_000_000;
+        let shard = [1 << 20, 40, 20][seed as usize % 3];
+        for generation in 1..=4 {
+            let before = model.len() as u64;
+            let (published, taken) = load(dir.path(), &mut model, &mut random, at(now), shard);
+            let sum = published.outcomes.iter().fold(Outcome::default(), |sum, outcome| Outcome {
+                new: sum.new + outcome.new,
+                renewed: sum.renewed + outcome.renewed,
+                unchanged: sum.unchanged + outcome.unchanged,
+                removed: sum.removed + outcome.removed,
+            });
+            assert_eq!(sum.new + sum.renewed + sum.unchanged + sum.removed, taken, "seed {seed}");
+            assert!(sum.new + before <= model.len() as u64, "seed {seed}");
+            assert_eq!(published.generation, generation);
+            assert_same(dir.path(), &model, &format!("seed {seed}, generation {generation}"));
+            now += random.below(30) as i64 * 3_600;
+        }
+        rebuild(dir.path(), &mut model, at(now + 121 * 86_400 - random.below(40) as i64 * 3_600), seed);
+    }
+}
+
+/// Purges by hand what `build` must purge: dead, and the source's life since its observation is over.
+fn rebuild(dir: &std::path::Path, model: &mut Model, now: Time, seed: u64) {
+    let unconfirmed = Writer::open(dir, key()).expect("free").rebuild(now, false, &NoProgress);
+    assert!(matches!(unconfirmed, Err(crate::error::WriteError::Clock { .. })), "seed {seed}");
+    let mut writer = Writer::open(dir, key()).expect("free");
+    writer.limit_shards(30);
+    let tick = writer.tick();
+    let life = Charter::development().source("s").expect("every source").ttl;
+    let before = model.len();
+    let past = |entry: &Entry| tick.start(entry.observed).plus(life) <= now && !entry.live(tick.floor(now));
+    model.retain(|_, entry| !past(entry));
+    let published = writer.rebuild(now, true, &NoProgress).expect("it builds");
+    assert_eq!(published.purged, (before - model.len()) as u64, "seed {seed}");
+    assert_same(dir, model, &format!("seed {seed}, rebuilt"));
+}
+
+#[test]
+fn sweeps_bury_the_dead_and_nobody_else() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (mut model, mut random) = (Model::new(), Random(5));
+    load(dir.path(), &mut model, &mut random, at(1_800_000_000), 50);
+    let snapshot = Snapshot::open(dir.path(), Some(key())).expect("it opens");
+    let first = snapshot.tick().floor(at(1_800_000_000)).get();
+    // Forward, and back again.
+    for tick in (first - 25..first + 45).chain(first..first + 5).map(Tick::new) {
+        let live = model.iter().filter(|(_, entry)| entry.live(tick)).count() as u64;
+        let everyone: std::collections::BTreeSet<Pid> = model
+            .iter()
+            .filter(|(_, entry)| entry.live(tick) && !entry.is_removal())
+            .map(|((pid, _), _)| *pid)
+            .collect();
+        let (mut counted, mut present) = (0, 0);
+        for shard in snapshot.shards() {
+            let sweep = shard.at(tick).expect("sound");
+            for block in 0..shard.blocks() {
+                for rank in 0..shard.names().len() as u32 {
+                    let mut bits = crate::bits::Bits::empty();
+                    shard.members(block, rank, &sweep, &mut bits, crate::bits::Op::Or).expect("sound");
+                    counted += u64::from(bits.count());
+                }
+                let mut bits = crate::bits::Bits::empty();
+                shard.everyone(block, &sweep, &mut bits, crate::bits::Op::Or).expect("sound");
+                present += bits.count() as usize;
+            }
+        }
+        assert_eq!((counted, present), (live, everyone.len()), "{tick:?}");
+    }
+}
