@@ -1,0 +1,12 @@
+//! Generators for Usher: the theatre's world of the samples, and the synthetic workload of the benchmarks. Everything
+//! comes from a seed, by a random number generator of our own.
+
+pub mod expr;
+pub mod feed_file;
+pub mod golden;
+pub mod personas;
+pub mod questions;
+pub mod rng;
+pub mod samples;
+pub mod theatre;
+pub mod workload;

@@ -1,0 +1,68 @@
+//! `build`: everything anew.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use bytesize::ByteSize;
+use clap::Args;
+use serde::Serialize;
+use usher_index::{Published, Writer};
+
+use super::progress::Bar;
+use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, warn_if_older};
+use crate::clock::Clock;
+use crate::report::grouped;
+
+/// The options of `build`.
+#[derive(Args)]
+pub(super) struct BuildArgs {
+    #[command(flatten)]
+    common: Common,
+    /// The data charter to keep from now on.
+    #[arg(long, env = "USHER_CHARTER", value_name = "FILE")]
+    charter: Option<PathBuf>,
+}
+
+/// What a build made.
+#[derive(Serialize)]
+struct Built {
+    generation: u64,
+    visitors: u64,
+    memberships: u64,
+    bytes: u64,
+    bytes_per_membership: Option<f64>,
+    purged: u64,
+    seconds: f64,
+}
+
+pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, CommandError> {
+    args.common.newest_generation()?;
+    let charter = args.charter.as_deref().map(read_charter).transpose()?;
+    let clock = Clock::new(args.common.now);
+    let mut writer = Writer::open(&args.common.data, args.common.need_key()?)?;
+    warn_if_older(streams, writer.snapshot())?;
+    if let Some(charter) = charter {
+        writer.adopt_charter(charter)?;
+    }
+    let (bar, started) = (Bar::new(streams.progress), Instant::now());
+    let published = writer.rebuild(clock.now(), clock.is_chosen(), &bar);
+    bar.clear();
+    let Published { generation, visitors, memberships, bytes, purged, .. } = published?;
+    let seconds = started.elapsed().as_secs_f64();
+    let bytes_per_membership = bytes_per_membership(bytes, memberships);
+    let built = Built { generation, visitors, memberships, bytes, bytes_per_membership, purged, seconds };
+    if !args.common.json {
+        writeln!(streams.out, "{}", to_text(&built))?;
+    }
+    print_json(streams, &built)?;
+    Ok(OK)
+}
+
+fn to_text(built: &Built) -> String {
+    let &Built { generation, visitors, memberships, bytes, purged, seconds, .. } = built;
+    let (visitors, memberships, purged) = (grouped(visitors), grouped(memberships), grouped(purged));
+    let bytes = ByteSize(bytes);
+    format!(
+        "generation {generation}: {visitors} visitors, {memberships} memberships, {bytes}; {purged} entries left, in {seconds:.2} s"
+    )
+}

@@ -1,0 +1,59 @@
+//! The columns of a feed: from the options, or from its first line.
+
+use super::lines::{Line, Lines};
+use super::{Columns, FeedError, Format, Shape, csv, tsv};
+use crate::source::Input;
+
+/// The columns that the options or the header line give; passes over the header line.
+pub(super) fn columns(
+    lines: &mut Lines<Input<'_>>,
+    format: Format,
+    shape: &Shape,
+) -> Result<Option<Columns>, FeedError> {
+    if format == Format::Jsonl {
+        return match (&shape.columns, shape.header) {
+            (Some(_), _) => Err(FeedError::NotForJson("--columns")),
+            (None, true) => Err(FeedError::NotForJson("--header")),
+            (None, false) => Ok(None),
+        };
+    }
+    let quoting = format == Format::Csv;
+    match &shape.columns {
+        Some(columns) => {
+            if shape.header {
+                lines.next(quoting)?;
+            }
+            Ok(Some(columns.clone()))
+        }
+        None => header_line(lines, quoting).map(Some),
+    }
+}
+
+fn header_line(lines: &mut Lines<Input<'_>>, quoting: bool) -> Result<Columns, FeedError> {
+    let (place, record) = match lines.next(quoting)? {
+        Some((place, Line::Whole(record))) => (place, record),
+        Some((_, Line::TooLong)) => return Err(FeedError::long_header()),
+        Some((_, Line::BadQuote(_))) => return Err(FeedError::NoHeader("has quotes that do not enclose a field")),
+        None => return Err(FeedError::NoRows),
+    };
+    if std::str::from_utf8(record).is_err() {
+        return Err(FeedError::NoHeader("is not UTF-8 text"));
+    }
+    let mut names = Vec::new();
+    let mut scratch = vec![0; record.len()];
+    let mut name = |_, field: &[u8]| names.push(String::from_utf8_lossy(field).into_owned());
+    let count = if quoting { csv::fields(record, &mut scratch, &mut name) } else { tsv::fields(record, &mut name) };
+    debug_assert_eq!(count, names.len());
+    Ok(Columns::from_header(&names, place.line, other_separator(record, quoting))?)
+}
+
+/// What to say when the line seems to be in the other of the two formats.
+fn other_separator(record: &[u8], quoting: bool) -> Option<&'static str> {
+    let has = |byte| memchr::memchr(byte, record).is_some();
+    match quoting {
+        true if has(b'\t') => Some("; it holds tabs: perhaps --format tsv"),
+        true if has(b';') => Some("; it holds semicolons: Usher reads commas and tabs"),
+        false if has(b',') => Some("; it holds commas: perhaps --format csv"),
+        _ => None,
+    }
+}

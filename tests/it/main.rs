@@ -1,0 +1,24 @@
+//! The integration tests: what Usher promises, a sentence a module.
+
+/// The laws of sets hold for the counts of random questions.
+mod algebra;
+/// Every answer at the second before an expiry, at it and after it.
+mod expiry;
+/// FORMAT.md agrees with the code, golden indexes open, damage is caught.
+mod format;
+/// The samples go in, their questions come out, through both programs.
+mod journey;
+/// Random feeds and builds answer as a naive map of sets does.
+mod model;
+/// The judge: the naive map of sets.
+mod naive;
+/// Both programs, in this process.
+mod programs;
+/// Random rows and random questions from a seed.
+mod random;
+/// Four real sets answer as the judge does, whole and in pieces.
+mod real;
+/// The workspace's own files, read as Rust.
+mod source;
+/// House rules: lengths, floors, arrows, links, leftovers.
+mod tidy;
