@@ -4,6 +4,8 @@
 pub mod expr;
 pub mod feed_file;
 pub mod golden;
+pub mod load;
+pub mod machine;
 pub mod personas;
 pub mod questions;
 pub mod rng;

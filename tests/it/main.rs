@@ -8,6 +8,8 @@ mod expiry;
 mod format;
 /// The samples go in, their questions come out, through both programs.
 mod journey;
+/// Expressions mean what their users think they mean, and mistakes are shown where they are.
+mod language;
 /// Random feeds and builds answer as a naive map of sets does.
 mod model;
 /// The judge: the naive map of sets.

@@ -1,7 +1,7 @@
 //! The judge: what an index must answer, found in the plainest way, with maps of sets and without a line of the code
 //! that it judges. Times are Unix seconds and whole ticks of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use usher_bench::expr::Expr;
 
@@ -62,6 +62,16 @@ impl Rules {
 /// When it was observed and when it ends, in ticks.
 type Entry = (i64, i64);
 
+/// A removal ends when it was observed: it has no life, not even at a moment before it.
+fn is_live((observed, end): Entry, tick: i64) -> bool {
+    end > tick && end > observed
+}
+
+/// The latest observation wins; of two at the same tick the shorter life.
+fn beats(new: Entry, old: Entry) -> bool {
+    new.0 > old.0 || (new.0 == old.0 && new.1 < old.1)
+}
+
 /// Every membership that was ever taken.
 #[derive(Debug)]
 pub struct Naive {
@@ -74,15 +84,13 @@ impl Naive {
         Self { rules, visitors: BTreeMap::new() }
     }
 
-    /// Takes a row of a source at the moment `now`, or tells by `false` that it must be refused.
-    pub fn take(&mut self, source: &str, row: &Row, now: i64) -> bool {
+    /// The entry that a row of a source gives at the moment `now`; `None` when it must be refused.
+    fn admit(&self, source: &str, row: &Row, now: i64) -> Option<Entry> {
         let forbidden = self.rules.forbidden.iter().any(|prefix| row.segment.starts_with(prefix));
-        let Some(owner) = self.rules.owner(&row.segment).filter(|owner| !forbidden && owner.name == source) else {
-            return false;
-        };
+        let owner = self.rules.owner(&row.segment).filter(|owner| !forbidden && owner.name == source)?;
         let observed = row.observed.unwrap_or(now);
         if observed > now + MAX_AHEAD || observed + owner.ttl <= now {
-            return false;
+            return None;
         }
         let mut end = observed + owner.ttl;
         end = end.min(row.ttl.map_or(end, |ttl| observed + ttl));
@@ -90,24 +98,44 @@ impl Naive {
         if row.remove {
             end = observed;
         }
-        let new = (observed / self.rules.tick, end / self.rules.tick);
+        Some((observed / self.rules.tick, end / self.rules.tick))
+    }
+
+    /// Takes a row of a source at the moment `now`, or tells by `false` that it must be refused.
+    pub fn take(&mut self, source: &str, row: &Row, now: i64) -> bool {
+        let Some(new) = self.admit(source, row, now) else { return false };
         let kept = self.visitors.entry(row.visitor.clone()).or_default();
         let old = kept.entry(row.segment.clone()).or_insert(new);
-        // The latest observation wins; of two at the same tick the shorter life.
-        if new.0 > old.0 || (new.0 == old.0 && new.1 < old.1) {
+        if beats(new, *old) {
             *old = new;
         }
         true
     }
 
+    /// What a feed will change: pairs that become new or are renewed, taken rows that change nothing, and removals.
+    pub fn fates(&self, source: &str, rows: &[Row], now: i64) -> [u64; 3] {
+        let mut winners: BTreeMap<(&str, &str), Entry> = BTreeMap::new();
+        let mut taken = 0;
+        for row in rows {
+            let Some(new) = self.admit(source, row, now) else { continue };
+            taken += 1;
+            let winner = winners.entry((&row.visitor, &row.segment)).or_insert(new);
+            if beats(new, *winner) {
+                *winner = new;
+            }
+        }
+        winners.retain(|(visitor, segment), winner| {
+            let kept = self.visitors.get(*visitor).and_then(|profile| profile.get(*segment));
+            kept.is_none_or(|kept| beats(*winner, *kept))
+        });
+        let removed = winners.values().filter(|(observed, end)| end <= observed).count() as u64;
+        let changed = winners.len() as u64;
+        [changed - removed, taken - changed, removed]
+    }
+
     /// Everyone who was ever in a taken row.
     pub fn visitors(&self) -> impl Iterator<Item = &str> {
         self.visitors.keys().map(String::as_str)
-    }
-
-    /// Every segment that was ever in a taken row.
-    pub fn segments(&self) -> BTreeSet<&str> {
-        self.visitors.values().flat_map(BTreeMap::keys).map(String::as_str).collect()
     }
 
     /// The expiry of a membership, the first second at which it is dead.
@@ -119,7 +147,7 @@ impl Naive {
     pub fn lookup(&self, visitor: &str, now: i64) -> Vec<&str> {
         let tick = now / self.rules.tick;
         let profile = self.visitors.get(visitor).into_iter().flatten();
-        profile.filter(|(_, (_, end))| *end > tick).map(|(name, _)| name.as_str()).collect()
+        profile.filter(|(_, entry)| is_live(**entry, tick)).map(|(name, _)| name.as_str()).collect()
     }
 
     /// The index as it is at the moment `now`, ready for many questions.
@@ -127,7 +155,7 @@ impl Naive {
         let tick = now / self.rules.tick;
         let mut view = View { segments: BTreeMap::new(), everyone: Set::default(), visitors: 0 };
         for profile in self.visitors.values() {
-            let live = profile.iter().filter(|(_, (_, end))| *end > tick).map(|(name, _)| name.as_str());
+            let live = profile.iter().filter(|(_, entry)| is_live(**entry, tick)).map(|(name, _)| name.as_str());
             let mut any = false;
             for name in live {
                 view.segments.entry(name).or_default().push(view.visitors);

@@ -83,6 +83,7 @@ pub use build::{Batch, NoProgress, Progress};
 pub use charter::{Charter, Class, House, LegalBasis, Source};
 pub use entry::Entry;
 pub use error::{CharterError, FileError, ImageError, OpenError, WriteError};
+pub use files::Folder;
 pub use id::{IdError, IdType, Pid, VisitorId};
 pub use image::{Image, SectionInfo};
 pub use manifest::{FeedKey, LedgerLine, Manifest, Outcome};

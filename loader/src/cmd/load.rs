@@ -11,7 +11,9 @@ use clap::Args;
 use usher_index::{IdType, Published, Time, Writer};
 
 use super::progress::Bar;
-use super::{CommandError, Common, FAILED, OK, Streams, bytes_per_membership, print_json, read_charter, say, warn_if_older};
+use super::{
+    CommandError, Common, FAILED, OK, Streams, bytes_per_membership, print_json, read_charter, say, warn_if_older,
+};
 use crate::clock::Clock;
 use crate::feed::{Columns, FeedError, Format, Shape};
 use crate::pipeline::Percent;

@@ -68,3 +68,25 @@ pub(super) fn refuse_binary(ahead: &[u8]) -> Result<(), FeedError> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_goes_before_the_first_line() {
+        for (name, format) in [
+            ("f.csv", Some(Format::Csv)),
+            ("f.csv.GZ", Some(Format::Csv)),
+            ("f.tsv", Some(Format::Tsv)),
+            ("a.csv/f.tab.zst", Some(Format::Tsv)),
+            ("f.jsonl", Some(Format::Jsonl)),
+            ("f.ndjson.gzip", Some(Format::Jsonl)),
+            ("f.txt", None),
+            ("f.gz", None),
+            ("-", None),
+        ] {
+            assert_eq!(Format::of_name(name), format, "{name}");
+        }
+    }
+}

@@ -265,6 +265,7 @@ mod tests {
     fn a_stray_quote_costs_one_line() {
         let seen = cut(b"\"a,x\nb,y\n\"c,z\nd,\"w\"\n", true).expect("the quotes close in the end");
         assert_eq!(seen, expect(&[(1, 0, "bad: \"a,x"), (2, 5, "b,y"), (3, 9, "bad: \"c,z"), (4, 14, "d,\"w\"")]));
+        assert_eq!(cut(b"\"a\"\rx\n", true).expect("closed quotes"), expect(&[(1, 0, "bad: \"a\"\rx")]));
         assert!(matches!(cut(b"a,x\n\"b,y\n", true), Err(FeedError::OpenQuote(Place { line: 2, offset: 4 }))));
     }
 

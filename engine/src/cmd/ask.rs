@@ -1,0 +1,277 @@
+//! `usher-engine ask`: one question at the console, answered exactly.
+
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde::Serialize;
+use usher_index::{IdType, Key, Snapshot, Time, VisitorId};
+use usher_loader::clock::Clock;
+use usher_loader::{key, time};
+
+use super::{FAILED, OK, USAGE};
+use crate::ask::disclose::Disclosed;
+use crate::ask::expr::Expr;
+use crate::ask::lookup::{Lookup, NameTable, Only};
+use crate::ask::parse::{ParseError, parse};
+use crate::ask::size::{Unknown, count};
+use crate::config;
+
+/// How much of an expression is shown on each side of a mistake, in characters.
+const SHOWN_AROUND: usize = 36;
+
+/// The arguments of `usher-engine ask`.
+#[derive(clap::Args)]
+pub struct AskArgs {
+    /// The data folder
+    #[arg(long, value_name = "DIR", env = "USHER_DATA")]
+    pub data: PathBuf,
+    /// Counts the visitors of an expression, such as 'interest.theatre and not crm.spectator'
+    #[arg(value_name = "EXPR", required_unless_present = "visitor", conflicts_with = "visitor")]
+    pub expression: Option<String>,
+    /// Looks one visitor up instead
+    #[arg(long, value_name = "ID")]
+    pub visitor: Option<String>,
+    /// The type of the visitor's id
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub id_type: IdType,
+    /// Answers in JSON, as a lookup always does
+    #[arg(long)]
+    pub json: bool,
+    /// Answers as of this moment, RFC 3339 or Unix seconds, instead of the present one
+    #[arg(long, value_name = "TIME", env = "USHER_NOW", value_parser = time::parse)]
+    pub now: Option<Time>,
+    /// The file with the pseudonym key [default: DIR.key, beside the data folder]
+    #[arg(long, value_name = "FILE", env = "USHER_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+    /// A charter that holds for this answer only
+    #[arg(long, value_name = "FILE", env = "USHER_CHARTER")]
+    pub charter: Option<PathBuf>,
+}
+
+impl fmt::Debug for AskArgs {
+    /// Without the visitor's id, which must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AskArgs")
+            .field("data", &self.data)
+            .field("expression", &self.expression)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Question<'a> {
+    Count(Expr),
+    Visitor(VisitorId<'a>),
+}
+
+/// Answers on `out`; says on `err` what went wrong and which names are unknown. The exit code: 0 answered, 1 failed,
+/// 2 the expression or the id is none.
+pub fn run(args: &AskArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let question = match understand(args) {
+        Ok(question) => question,
+        Err(complaint) => {
+            // Nothing can be done for an operator whose standard error is closed.
+            _ = writeln!(err, "{complaint}");
+            return USAGE;
+        }
+    };
+    match answer(args, &question, out, err) {
+        Ok(()) => OK,
+        Err(error) => {
+            _ = writeln!(err, "usher-engine: {error:#}");
+            FAILED
+        }
+    }
+}
+
+fn understand(args: &AskArgs) -> Result<Question<'_>, String> {
+    if let Some(id) = &args.visitor {
+        return VisitorId::new(id).map(Question::Visitor).map_err(|error| format!("usher-engine: --visitor: {error}"));
+    }
+    let text = args.expression.as_deref().unwrap_or_default();
+    parse(text).map(Question::Count).map_err(|error| point_at(text, &error))
+}
+
+fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
+    if !args.data.is_dir() {
+        bail!(
+            "{}: there is no such folder; make an index with `usher-loader load FILE --source NAME --data {0}`",
+            args.data.display()
+        );
+    }
+    let found = match (question, &args.key_file) {
+        // A count needs no key; one that is named is checked all the same.
+        (Question::Count(_), None) => None,
+        (_, named) => key::find(&args.data, named.as_deref())?,
+    };
+    let mut snapshot = Snapshot::open(&args.data, found.map(|found| found.key))?;
+    if let Some(file) = &args.charter {
+        snapshot.set_charter(config::charter(file)?);
+    }
+    let now = Clock::new(args.now).now();
+    match question {
+        Question::Count(expr) => print_count(&snapshot, expr, now, args.json, out, err),
+        Question::Visitor(id) => {
+            let Some(key) = snapshot.key() else { bail!(no_key(&args.data)?) };
+            print_profile(&snapshot, key, &args.id_type, *id, now, out)
+        }
+    }
+}
+
+fn no_key(data: &Path) -> anyhow::Result<String> {
+    let expected = key::beside(data)?;
+    Ok(format!(
+        "there is no key in {}, and a visitor is found only with the index's key: name its file with --key-file",
+        expected.display()
+    ))
+}
+
+/// The answer to a count, as `POST /v1/size` gives it to those who may see it exactly.
+#[derive(Serialize)]
+struct Size {
+    visitors: Disclosed,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<Unknown>,
+    as_of: String,
+}
+
+fn print_count(
+    snapshot: &Snapshot,
+    expr: &Expr,
+    now: Time,
+    json: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let counted = count(snapshot, expr, now)?;
+    for unknown in &counted.unknown {
+        let meant = unknown.nearest.as_ref().map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
+        writeln!(err, "warning: no segment is called `{}`: it counts as empty{meant}", unknown.name)?;
+    }
+    if json {
+        let visitors = Disclosed::exact(counted.visitors);
+        let size = Size { visitors, unknown: counted.unknown, as_of: time::format(now) };
+        writeln!(out, "{}", serde_json::to_string(&size)?)?;
+    } else {
+        writeln!(out, "{}", counted.visitors)?;
+    }
+    Ok(())
+}
+
+fn print_profile(
+    snapshot: &Snapshot,
+    key: &Key,
+    id_type: &IdType,
+    id: VisitorId<'_>,
+    now: Time,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let names = NameTable::new(snapshot);
+    let mut line = Vec::new();
+    Lookup::new(snapshot, &names).answer(key.pid(id_type, id), now, &Only::Everything, &mut line)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    Ok(())
+}
+
+/// The mistake, and below it the expression with a caret under the column.
+fn point_at(text: &str, error: &ParseError) -> String {
+    let at = error.column.saturating_sub(1);
+    let first = at.saturating_sub(SHOWN_AROUND);
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut shown: String = text.chars().map(plain).skip(first).take(at - first + SHOWN_AROUND).collect();
+    let mut indent = at - first;
+    if first > 0 {
+        shown.insert(0, '…');
+        indent += 1;
+    }
+    if text.chars().count() > at + SHOWN_AROUND {
+        shown.push('…');
+    }
+    format!("usher-engine: {error}\n  {shown}\n  {:indent$}^", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::{FAILED, OK, USAGE};
+    use super::{AskArgs, run};
+    use crate::ask::sample::Sample;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: AskArgs,
+    }
+
+    /// Exit code, standard output and standard error of `ask` with these arguments.
+    fn ask(arguments: &[&str]) -> (u8, String, String) {
+        let command = Command::try_parse_from([&["ask"], arguments].concat()).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(&command.args, &mut out, &mut err);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_count_and_a_lookup() {
+        let sample = Sample::new([("anna", "interest.theatre", 2), ("ben", "interest.theatre", 1), ("ben", "crm", 2)]);
+        let (data, key) = (sample.folder(), sample.key_file());
+        let now = Sample::at(0).unix().to_string();
+        let later = Sample::at(1).unix().to_string();
+        let asked =
+            |expr: &str, now: &str, more: &[&str]| ask(&[&["--data", &data, "--now", now, expr], more].concat());
+
+        assert_eq!(asked("interest.theatre", &now, &[]), (OK, "2\n".to_owned(), String::new()));
+        assert_eq!(asked("interest.* and not crm", &later, &[]), (OK, "1\n".to_owned(), String::new()));
+        let (code, out, err) = asked("interest.theater", &now, &["--json"]);
+        let json = r#"{"visitors":{"exact":0},"unknown":[{"name":"interest.theater","nearest":"interest.theatre"}],"as_of":"2027-01-15T08:00:00Z"}"#;
+        assert_eq!((code, out.trim_end()), (OK, json));
+        assert!(err.contains("did you mean `interest.theatre`?"), "{err}");
+
+        let lookup = |more: &[&str]| ask(&[&["--data", &data, "--now", &now, "--visitor", "ben"], more].concat());
+        let (code, out, _) = lookup(&["--key-file", &key]);
+        assert_eq!((code, out.as_str()), (OK, "{\"segments\":[\"crm\",\"interest.theatre\"],\"audiences\":[]}\n"));
+        let (_, out, _) = lookup(&["--key-file", &key, "--id-type", "maid"]);
+        assert_eq!(out, "{\"segments\":[],\"audiences\":[]}\n");
+        let (code, _, err) = lookup(&[]);
+        assert!(code == FAILED && err.contains("--key-file"), "{err}");
+    }
+
+    #[test]
+    fn mistakes_are_pointed_at() {
+        let (code, out, err) = ask(&["--data", "/nowhere", "interest.theatre\nan crm"]);
+        assert_eq!((code, out.as_str()), (USAGE, ""));
+        let lines: Vec<&str> = err.lines().collect();
+        assert!(lines[0].starts_with("usher-engine: column 18: expected `and`"), "{err}");
+        assert_eq!(lines[1..], ["  interest.theatre an crm", &format!("  {:17}^", "")]);
+
+        let long = format!("{} and and {}", "x".repeat(100), "y".repeat(100));
+        let (_, _, err) = ask(&["--data", "/nowhere", &long]);
+        let lines: Vec<Vec<char>> = err.lines().map(|line| line.chars().collect()).collect();
+        let caret = lines[2].len() - 1;
+        assert_eq!(lines[1][caret..caret + 3], ['a', 'n', 'd'], "{err}");
+        assert!(lines[1].len() < 80, "{err}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let (code, _, err) = ask(&["--data", "/nowhere", "a"]);
+        assert!(code == FAILED && err.contains("/nowhere: there is no such folder"), "{err}");
+        let id = "x".repeat(300);
+        let (code, _, err) = ask(&["--data", "/nowhere", "--visitor", &id]);
+        assert!(code == USAGE && err.contains("at most 256 bytes") && !err.contains("xxx"), "{err}");
+    }
+
+    #[test]
+    fn arguments_are_one_question() {
+        let refused =
+            |arguments: &[&str]| Command::try_parse_from([&["ask", "--data", "d"], arguments].concat()).is_err();
+        assert!(refused(&[]));
+        assert!(refused(&["a", "--visitor", "b"]));
+        assert!(refused(&["a", "--now", "yesterday"]));
+        let command = Command::try_parse_from(["ask", "--data", "d", "--visitor", "raw-id"]).unwrap();
+        assert!(!format!("{:?}", command.args).contains("raw-id"));
+    }
+}

@@ -1,0 +1,129 @@
+//! `usher-engine serve`: an index over HTTP.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use usher_index::files::Folder;
+use usher_index::{Charter, Key, Time, Writer};
+use usher_loader::clock::Clock;
+use usher_loader::{key, time};
+
+use super::{FAILED, OK};
+use crate::config::{self, Log};
+use crate::http::limits::Limits;
+use crate::http::serve::{Config, Server};
+
+/// The arguments of `usher-engine serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// The data folder; an absent one is made, and answers nothing until a loader fills it
+    #[arg(long, value_name = "DIR", env = "USHER_DATA")]
+    data: PathBuf,
+    /// The address of this machine and the port to listen at; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", env = "USHER_LISTEN", default_value = "127.0.0.1:8080", value_parser = config::listen)]
+    listen: SocketAddr,
+    /// The data charter to keep from now on
+    #[arg(long, value_name = "FILE", env = "USHER_CHARTER")]
+    charter: Option<PathBuf>,
+    /// The file with the pseudonym key [default: DIR.key, beside the data folder]
+    #[arg(long, value_name = "FILE", env = "USHER_KEY_FILE")]
+    key_file: Option<PathBuf>,
+    /// Starts the clock at this moment, RFC 3339 or Unix seconds, instead of the present one
+    #[arg(long, value_name = "TIME", env = "USHER_NOW", value_parser = time::parse)]
+    now: Option<Time>,
+    /// The form of the log on standard error
+    #[arg(long, value_enum, env = "USHER_LOG", default_value = "text")]
+    log: Log,
+}
+
+/// Serves until SIGTERM or SIGINT. The exit code: 0 when every request under way was finished, else 1.
+///
+/// # Errors
+/// When the index cannot be opened or the address not be listened at.
+pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
+    args.log.begin();
+    let clock = Clock::new(args.now);
+    let charter = args.charter.as_deref().map(config::charter).transpose()?;
+    Folder::open(&args.data)?.create()?;
+    let found = key::obtain(&args.data, args.key_file.as_deref())?;
+    if found.created {
+        writeln!(
+            err,
+            "made the pseudonym key of this index: {}; without it the index cannot be read, so keep a copy",
+            found.path.display()
+        )?;
+    }
+    if let Some(charter) = charter {
+        adopt(&args.data, &found.key, charter, clock.now())?;
+    }
+    let config =
+        Config { data: args.data.clone(), listen: args.listen, key: found.key, clock, limits: Limits::default() };
+    let server = Server::start(config)?;
+    let state = server.state();
+    writeln!(
+        err,
+        "serving generation {} of {}: {} visitors, {} memberships",
+        state.generation,
+        args.data.display(),
+        state.visitors,
+        state.memberships
+    )?;
+    if server.is_under_development() {
+        writeln!(
+            err,
+            "warning: no charter is in force, so the permissive development charter applies; give one with --charter"
+        )?;
+    }
+    writeln!(err, "there are no API keys, so only requests made on this machine are answered")?;
+    let mut signals = Signals::new(&server)?;
+    writeln!(out, "listening on http://{}", server.address())?;
+    out.flush()?;
+    Ok(signals.until_stopped(server, err))
+}
+
+/// Puts a charter in force, as a new generation; the bytes that are in force already change nothing.
+fn adopt(data: &Path, key: &Key, charter: Charter, now: Time) -> anyhow::Result<()> {
+    let mut writer = Writer::open(data, key.clone())?;
+    if writer.adopt_charter(charter)? {
+        writer.publish_charter(now).context("the charter could not be put in force")?;
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT. From when it is made, neither ends the process by itself.
+pub(super) struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    pub(super) fn new(server: &Server) -> anyhow::Result<Signals> {
+        let _inside = server.runtime().enter();
+        Ok(Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+
+    /// Serves until the first signal, then finishes the requests under way; a second signal ends that at once.
+    pub(super) fn until_stopped(&mut self, server: Server, err: &mut dyn Write) -> u8 {
+        let runtime = server.runtime().handle().clone();
+        runtime.block_on(self.next());
+        // Whoever closed stderr does not want to hear of it; the requests under way are finished all the same.
+        _ = writeln!(err, "stopping: finishing the requests under way; a second signal ends at once");
+        if server.stop(self.next()) {
+            _ = writeln!(err, "stopped");
+            return OK;
+        }
+        _ = writeln!(err, "stopped before every request under way was finished");
+        FAILED
+    }
+}

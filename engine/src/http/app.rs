@@ -1,0 +1,38 @@
+//! What every request can reach.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use usher_index::{IdType, Time};
+use usher_loader::clock::Clock;
+
+use super::limits::Limits;
+use super::live::Live;
+use super::metrics::Metrics;
+use super::pool::Pool;
+
+/// The server's parts.
+pub struct App {
+    /// The generation that answers.
+    pub live: Arc<Live>,
+    /// Where `now` comes from.
+    pub clock: Clock,
+    /// What is counted while requests pass.
+    pub metrics: Arc<Metrics>,
+    /// The threads for planners' questions.
+    pub pool: Pool,
+    /// The bounds in force.
+    pub limits: Limits,
+    /// The id type of a lookup that names none.
+    pub default_id_type: IdType,
+    /// Set when the server stops taking connections.
+    pub draining: AtomicBool,
+}
+
+impl App {
+    /// This moment.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,74 @@
+//! Request bodies: bounded in bytes and in time, then JSON with the position of what is wrong.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use serde::Deserialize;
+use serde_json::error::Category;
+use tokio::time::timeout;
+
+use super::problem::{Kind, Problem};
+
+/// Reads a body of at most `cap` bytes within `deadline`.
+///
+/// # Errors
+/// [`Kind::TooLarge`], [`Kind::Timeout`], or [`Kind::BadBody`] when the connection broke off.
+pub async fn read(body: Incoming, cap: usize, deadline: Duration) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::new(Kind::TooLarge, format!("The body may have at most {cap} bytes; send less, in several requests."))
+    };
+    if body.size_hint().lower() > cap as u64 {
+        return Err(too_large());
+    }
+    match timeout(deadline, Limited::new(body, cap).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(Kind::BadBody, "The body broke off before its end.")),
+        Err(_) => {
+            let seconds = deadline.as_secs_f32();
+            Err(Problem::new(Kind::Timeout, format!("The body did not arrive whole within {seconds} s.")))
+        }
+    }
+}
+
+/// Reads `bytes` as JSON of the form `shape`, which the problem repeats.
+///
+/// # Errors
+/// [`Kind::BadBody`] with line and column, both from 1. Values of the body are not repeated: they may be visitor ids.
+pub fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], shape: &str) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line().max(1), error.column().max(1));
+        let what = match error.classify() {
+            Category::Syntax => "this is not JSON",
+            Category::Eof => "the JSON ends too early",
+            Category::Data | Category::Io => "this does not fit",
+        };
+        Problem::new(Kind::BadBody, format!("At line {line}, column {column} {what}; expected {shape}."))
+            .at(line, column)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn detail(bytes: &[u8]) -> String {
+        let problem = json::<BTreeMap<String, u8>>(bytes, "numbers").unwrap_err();
+        String::from_utf8(super::super::reply::bytes_of(problem.reply())).unwrap()
+    }
+
+    #[test]
+    fn the_place_is_told_and_the_value_is_not() {
+        assert!(
+            detail(b"{\n \"a\": \"secret\"}").contains("At line 2, column 14 this does not fit; expected numbers.")
+        );
+        assert!(!detail(b"{\"a\": \"secret\"}").contains("secret"));
+        assert!(detail(b"{\"a\" 1}").contains("column 6 this is not JSON"));
+        assert!(detail(b"").contains("At line 1, column 1 the JSON ends too early"));
+        assert!(detail(b"{\"\xff\":1}").contains("\"line\":1"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Every bound of the server, by name. Tests make some of them smaller; nothing else does.
+
+use std::time::Duration;
+
+/// Connections open at once; further ones wait in the listener's backlog.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// How long a new connection may say nothing.
+pub const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the head of a request may take from its first byte to its last.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a connection may rest between two requests. Above 150 s, so that a pool or a load balancer in front,
+/// which commonly rests for 60 to 120 s, is always the one who closes: a request never meets a closing socket.
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(155);
+
+/// How long the body of a request may take.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a stopping server waits for the requests that are under way.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often the data folder is looked at for a new generation.
+pub const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a generation that could not be opened is left alone before it is tried again.
+pub const FOLLOW_RETRY: Duration = Duration::from_secs(30);
+
+/// Pause after the system refused to hand out a connection (usually: no file descriptors left).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of the head of a request, and of hyper's buffers of a connection.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Bytes of the body of `POST /v1/visitors/segments`: 1,000 ids of 256 bytes, their types and some room for spaces.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Bytes of the body of `POST /v1/size`: an expression of 4 KiB, however it is escaped.
+pub const MAX_SIZE_BYTES: usize = 64 * 1024;
+
+/// Visitors in one `POST /v1/visitors/segments`.
+pub const MAX_BATCH_VISITORS: usize = 1_000;
+
+/// Visitors of a batch that are answered before other connections of the same thread get a turn.
+pub const BATCH_SLICE: usize = 64;
+
+/// Questions of planners that are counted at once.
+pub const SIZES_RUNNING: usize = 2;
+
+/// Questions of planners that may wait for their turn.
+pub const SIZES_WAITING: usize = 32;
+
+/// How long such a question waits before it is turned away.
+pub const SIZE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Threads for blocking work: counting, opening a generation.
+pub const BLOCKING_THREADS: usize = 8;
+
+/// The bounds a test has reason to change; [`Limits::default`] is what a server runs with.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// See [`MAX_CONNECTIONS`].
+    pub connections: usize,
+    /// See [`FIRST_BYTE_DEADLINE`].
+    pub first_byte: Duration,
+    /// See [`HEAD_DEADLINE`].
+    pub head: Duration,
+    /// See [`IDLE_DEADLINE`].
+    pub idle: Duration,
+    /// See [`BODY_DEADLINE`].
+    pub body: Duration,
+    /// See [`DRAIN_DEADLINE`].
+    pub drain: Duration,
+    /// See [`FOLLOW_INTERVAL`].
+    pub follow: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: MAX_CONNECTIONS,
+            first_byte: FIRST_BYTE_DEADLINE,
+            head: HEAD_DEADLINE,
+            idle: IDLE_DEADLINE,
+            body: BODY_DEADLINE,
+            drain: DRAIN_DEADLINE,
+            follow: FOLLOW_INTERVAL,
+        }
+    }
+}

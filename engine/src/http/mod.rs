@@ -1,0 +1,31 @@
+//! HTTP: the routes, and everything between a socket and a question.
+//!
+//! | route | answered by |
+//! |---|---|
+//! | `GET /v1/visitors/{id}/segments`, `POST /v1/visitors/segments` | [`visitors`] |
+//! | `GET /v1/segments` | [`segments`] |
+//! | `POST /v1/size` | [`size`] |
+//! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
+//!
+//! socket ([`serve`], [`pace`]) -> request ([`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the
+//! generation in force ([`live`]) -> [`reply`] or [`problem`]. `HEAD` works where `GET` does.
+
+pub mod about;
+pub mod app;
+pub mod body;
+pub mod guard;
+pub mod histogram;
+pub mod limits;
+pub mod live;
+pub mod metrics;
+pub mod pace;
+pub mod pool;
+pub mod problem;
+pub mod query;
+pub mod reply;
+pub mod route;
+pub mod segments;
+pub mod serve;
+pub mod service;
+pub mod size;
+pub mod visitors;

@@ -1,0 +1,108 @@
+//! Planners' questions: on threads of their own, a few at a time, so that lookups are never late because of them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::limits::{SIZE_PATIENCE, SIZES_RUNNING, SIZES_WAITING};
+use super::problem::{Kind, Problem};
+
+/// Who is turned away comes back after 1 to this many seconds: not all at once.
+const RETRY_SPREAD_SECS: u64 = 4;
+
+/// The threads that count, and the queue in front of them.
+pub struct Pool {
+    threads: Arc<ThreadPool>,
+    places: Semaphore,
+    running: Arc<Semaphore>,
+}
+
+impl Pool {
+    /// Half of the machine's cores, so that the other half stays with lookups.
+    ///
+    /// # Errors
+    /// When the system grants no threads.
+    pub fn new() -> Result<Pool, ThreadPoolBuildError> {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let threads = ThreadPoolBuilder::new()
+            .num_threads((cores / 2).max(1))
+            .thread_name(|number| format!("count-{number}"))
+            .build()?;
+        Ok(Pool {
+            threads: Arc::new(threads),
+            places: Semaphore::new(SIZES_RUNNING + SIZES_WAITING),
+            running: Arc::new(Semaphore::new(SIZES_RUNNING)),
+        })
+    }
+
+    /// Runs `count` when its turn comes.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] when the queue is full or the turn does not come in time; [`Kind::Internal`] when `count` panics.
+    pub async fn run<T, F>(&self, count: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let _place = self.places.try_acquire().map_err(|_| busy())?;
+        let turn = timeout(SIZE_PATIENCE, self.running.clone().acquire_owned());
+        let Ok(Ok(turn)) = turn.await else { return Err(busy()) };
+        let threads = self.threads.clone();
+        let counted = spawn_blocking(move || {
+            let _turn = turn;
+            threads.install(count)
+        });
+        counted.await.map_err(|_| Problem::internal())
+    }
+}
+
+fn busy() -> Problem {
+    let seconds = 1 + RandomState::new().hash_one(()) % RETRY_SPREAD_SECS;
+    let detail = "Too many questions are being counted at once; ask this one again in a few seconds.";
+    Problem::new(Kind::Busy, detail).retry_after(seconds as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn beyond_the_queue_questions_are_turned_away_with_a_time_to_come_back() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let pool = Arc::new(Pool::new().unwrap());
+        assert_eq!(runtime.block_on(pool.run(|| 7)).unwrap(), 7);
+        assert_eq!(
+            runtime.block_on(pool.run(|| panic!("for the test"))).map(|()| 0).unwrap_err().reply().status(),
+            500
+        );
+        let (start, blocked) = channel::<()>();
+        let blocked = Arc::new(std::sync::Mutex::new(blocked));
+        let questions: Vec<_> = (0..SIZES_RUNNING + SIZES_WAITING)
+            .map(|_| {
+                let (pool, blocked) = (pool.clone(), blocked.clone());
+                runtime.spawn(async move { pool.run(move || blocked.lock().unwrap().recv().is_err()).await.unwrap() })
+            })
+            .collect();
+        while pool.places.available_permits() > 0 {
+            std::thread::yield_now();
+        }
+        let reply = runtime.block_on(pool.run(|| ())).unwrap_err().reply();
+        assert_eq!(reply.status(), 503);
+        let seconds: u64 = reply.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=RETRY_SPREAD_SECS).contains(&seconds));
+        drop(start);
+        for question in questions {
+            assert!(runtime.block_on(question).unwrap());
+        }
+    }
+}

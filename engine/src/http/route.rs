@@ -1,0 +1,126 @@
+//! From the raw path to a route. The path is matched as it was sent and only then decoded, so that an id may hold a
+//! slash (`%2F`) without ever changing the route.
+
+use http::Method;
+
+/// The routes; [`Route::template`] is what logs and metrics may say about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the templates say it")]
+pub enum Route {
+    Visitor,
+    Batch,
+    Segments,
+    Size,
+    Charter,
+    Live,
+    Ready,
+    Startup,
+    Metrics,
+    Page,
+    Unknown,
+}
+
+/// How many routes there are.
+pub const ROUTES: usize = Route::ALL.len();
+
+impl Route {
+    /// Every route, in the order of their numbers.
+    pub const ALL: [Route; 11] = [
+        Route::Visitor,
+        Route::Batch,
+        Route::Segments,
+        Route::Size,
+        Route::Charter,
+        Route::Live,
+        Route::Ready,
+        Route::Startup,
+        Route::Metrics,
+        Route::Page,
+        Route::Unknown,
+    ];
+
+    /// The path with a placeholder where a visitor id stands.
+    #[must_use]
+    pub fn template(self) -> &'static str {
+        match self {
+            Route::Visitor => "/v1/visitors/{id}/segments",
+            Route::Batch => "/v1/visitors/segments",
+            Route::Segments => "/v1/segments",
+            Route::Size => "/v1/size",
+            Route::Charter => "/v1/charter",
+            Route::Live => "/healthz/live",
+            Route::Ready => "/healthz/ready",
+            Route::Startup => "/healthz/startup",
+            Route::Metrics => "/metrics",
+            Route::Page => "/",
+            Route::Unknown => "unknown",
+        }
+    }
+
+    /// The methods the route takes, as the `Allow` header lists them.
+    #[must_use]
+    pub fn methods(self) -> &'static str {
+        match self {
+            Route::Batch | Route::Size => "POST",
+            Route::Unknown => "",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Whether the route takes `method`.
+    #[must_use]
+    pub fn takes(self, method: &Method) -> bool {
+        match self {
+            Route::Batch | Route::Size => method == Method::POST,
+            Route::Unknown => false,
+            _ => method == Method::GET || method == Method::HEAD,
+        }
+    }
+
+    /// The route of a raw path and, for [`Route::Visitor`], the raw id in it (else an empty string).
+    #[must_use]
+    pub fn of(path: &str) -> (Route, &str) {
+        let route = match path {
+            "/v1/visitors/segments" => Route::Batch,
+            "/v1/segments" => Route::Segments,
+            "/v1/size" => Route::Size,
+            "/v1/charter" => Route::Charter,
+            "/healthz/live" => Route::Live,
+            "/healthz/ready" => Route::Ready,
+            "/healthz/startup" => Route::Startup,
+            "/metrics" => Route::Metrics,
+            "/" => Route::Page,
+            _ => return visitor(path).map_or((Route::Unknown, ""), |id| (Route::Visitor, id)),
+        };
+        (route, "")
+    }
+}
+
+fn visitor(path: &str) -> Option<&str> {
+    let id = path.strip_prefix("/v1/visitors/")?.strip_suffix("/segments")?;
+    (!id.contains('/')).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_raw_and_never_change_the_route() {
+        assert_eq!(Route::of("/v1/visitors/ab%2Fsegments/segments"), (Route::Visitor, "ab%2Fsegments"));
+        assert_eq!(Route::of("/v1/visitors//segments"), (Route::Visitor, ""));
+        assert_eq!(Route::of("/v1/visitors/segments/segments"), (Route::Visitor, "segments"));
+        assert_eq!(Route::of("/v1/visitors/segments"), (Route::Batch, ""));
+        for path in ["/v1/visitors/a/b/segments", "/v1/visitors/a", "/v1/segments/", "//", "", "/V1/size"] {
+            assert_eq!(Route::of(path).0, Route::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_template_leads_to_its_route() {
+        for (number, route) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(Route::of(route.template()).0, route);
+            assert_eq!(route as usize, number);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The server: a listener, its connections, and the end of both.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use usher_index::{IdType, Key, OpenError};
+use usher_loader::clock::Clock;
+
+use super::app::App;
+use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, Limits, MAX_HEAD_BYTES};
+use super::live::{self, Live};
+use super::metrics::{Metrics, State};
+use super::pace::{Pace, Paced};
+use super::pool::Pool;
+use super::service::Connection;
+
+/// How long background work may take to notice the end.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// What a server is started with.
+pub struct Config {
+    /// The data folder; it exists.
+    pub data: PathBuf,
+    /// The address to listen at; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The pseudonym key.
+    pub key: Key,
+    /// Where `now` comes from.
+    pub clock: Clock,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address is not of this machine, and there are no keys.
+    #[error(
+        "{0} can be reached from other machines, and this server has no API keys yet, so it would answer anybody; listen at 127.0.0.1 or [::1] instead"
+    )]
+    NotLoopback(SocketAddr),
+    /// Somebody else listens there.
+    #[error(
+        "{0} is taken: another program listens there; stop it, or name another address with --listen (port 0 takes any free one)"
+    )]
+    Taken(SocketAddr),
+    /// The address cannot be used.
+    #[error("cannot listen at {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The index cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The system grants no threads.
+    #[error("the system does not grant the threads of a server: {0}")]
+    Threads(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    app: Arc<App>,
+    runtime: Runtime,
+    stop: oneshot::Sender<()>,
+    accepting: JoinHandle<bool>,
+}
+
+impl Server {
+    /// Opens the index, listens and answers, on threads of its own.
+    ///
+    /// The address is taken before the index is opened: a taken one is told at once, and who connects while a large
+    /// index is being opened waits instead of being refused.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(config: Config) -> Result<Server, StartError> {
+        if !config.listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(config.listen));
+        }
+        let runtime = Builder::new_multi_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("http")
+            .build()
+            .map_err(|error| StartError::Threads(error.into()))?;
+        let listener = runtime.block_on(TcpListener::bind(config.listen)).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => StartError::Taken(config.listen),
+            _ => StartError::Listen(config.listen, error),
+        })?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let app = Arc::new(App {
+            live: Arc::new(Live::new(live::open(&config.data, config.key)?)),
+            clock: config.clock,
+            metrics: Arc::new(Metrics::default()),
+            pool: Pool::new().map_err(|error| StartError::Threads(error.into()))?,
+            limits: config.limits,
+            default_id_type: IdType::default(),
+            draining: AtomicBool::new(false),
+        });
+        let (stop, stopped) = oneshot::channel();
+        runtime.spawn(live::follow(app.live.clone(), app.clock, app.limits.follow));
+        let accepting = runtime.spawn(accept(listener, app.clone(), stopped));
+        Ok(Server { address, app, runtime, stop, accepting })
+    }
+
+    /// The address that it listens at, with the port it got.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it serves now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.app.live.glance().state()
+    }
+
+    /// Whether the permissive development charter is in force, for want of another.
+    #[must_use]
+    pub fn is_under_development(&self) -> bool {
+        self.app.live.glance().snapshot.charter().is_development()
+    }
+
+    /// The runtime, to wait for signals in.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Takes no more connections, finishes the requests under way and closes. False: the deadline passed before all
+    /// were finished, or `hurry` ended first.
+    #[must_use]
+    pub fn stop(self, hurry: impl Future<Output = ()>) -> bool {
+        let Server { app, runtime, stop, accepting, .. } = self;
+        app.draining.store(true, Ordering::Relaxed);
+        // The receiver is gone only when accepting has ended already.
+        _ = stop.send(());
+        let clean = runtime.block_on(async {
+            tokio::select! {
+                drained = accepting => drained.unwrap_or(false),
+                () = hurry => false,
+            }
+        });
+        runtime.shutdown_timeout(LAST_WAIT);
+        clean
+    }
+}
+
+/// Accepts connections until `stopped`, then waits for them to finish. False: they did not in time.
+async fn accept(listener: TcpListener, app: Arc<App>, mut stopped: oneshot::Receiver<()>) -> bool {
+    let places = Arc::new(Semaphore::new(app.limits.connections));
+    // Every connection holds a receiver: it hears of the end by it, and is at its own end when it is dropped.
+    let (end, ended) = watch::channel(());
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = &mut stopped => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let (app, ended) = (app.clone(), ended.clone());
+                tokio::spawn(async move {
+                    let _place = place;
+                    let _open = app.metrics.connection();
+                    attend(socket, app.clone(), ended).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!("a connection could not be taken: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop((listener, ended));
+    end.send_replace(());
+    timeout(app.limits.drain, end.closed()).await.is_ok()
+}
+
+/// Attends to one connection until its end.
+async fn attend(socket: TcpStream, app: Arc<App>, mut ended: watch::Receiver<()>) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!("no TCP_NODELAY: {error}");
+    }
+    let pace = Pace::new();
+    let io = TokioIo::new(Paced::new(socket, pace.clone()));
+    let service = Connection::new(app.clone(), pace.clone());
+    // The deadlines are `Pace`'s: hyper's own would count the rest between two requests as part of a head.
+    let connection = http1::Builder::new()
+        .keep_alive(true)
+        .pipeline_flush(true)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .header_read_timeout(None)
+        .serve_connection(io, service);
+    let (mut connection, mut overstayed) = (pin!(connection), pin!(pace.overstayed(&app.limits)));
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            done = connection.as_mut() => {
+                if let Err(error) = done {
+                    tracing::debug!("a connection broke: {error}");
+                }
+                return;
+            }
+            phase = overstayed.as_mut() => {
+                tracing::debug!(?phase, "a connection was closed for being slow");
+                return;
+            }
+            _ = ended.changed(), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
