@@ -187,6 +187,12 @@ impl TickLength {
     pub const fn start(self, tick: Tick) -> Time {
         Time(tick.0.saturating_mul(self.0))
     }
+
+    /// The moment at which the tick is over; the end of time (2106) when that is later still.
+    #[must_use]
+    pub const fn end(self, tick: Tick) -> Time {
+        self.start(Tick(tick.0.saturating_add(1)))
+    }
 }
 
 impl Default for TickLength {

@@ -51,7 +51,8 @@ impl Purge {
     /// Whether the entry of the segment leaves.
     #[must_use]
     pub fn drops(&self, rank: u32, entry: Entry) -> bool {
-        let past = |life: &Span| self.tick.start(entry.observed).plus(*life) <= self.now;
+        // The tick is all that is known of the observation: a row of the tick's last second must be too late too.
+        let past = |life: &Span| self.tick.end(entry.observed).plus(*life) <= self.now;
         !entry.live(self.tick.floor(self.now)) && self.lives.get(rank as usize).is_some_and(past)
     }
 }

@@ -138,7 +138,7 @@ fn rebuild(dir: &std::path::Path, model: &mut Model, now: Time, seed: u64) {
     let tick = writer.tick();
     let life = Charter::development().source("s").expect("every source").ttl;
     let before = model.len();
-    let past = |entry: &Entry| tick.start(entry.observed).plus(life) <= now && !entry.live(tick.floor(now));
+    let past = |entry: &Entry| tick.end(entry.observed).plus(life) <= now && !entry.live(tick.floor(now));
     model.retain(|_, entry| !past(entry));
     let published = writer.rebuild(now, true, &NoProgress).expect("it builds");
     assert_eq!(published.purged, (before - model.len()) as u64, "seed {seed}");
