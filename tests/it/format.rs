@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use usher_bench::golden::{self, RULES, VISITORS};
-use usher_index::image::{
-    FORMAT_VERSION, HEADER_BYTES, MAX_SHARD_VISITORS, SECTION_ALIGNMENT, Section, TRAILER_BYTES,
-};
+use usher_index::image::{FORMAT_VERSION, HEADER_BYTES, MAX_SHARD_VISITORS, SECTION_ALIGNMENT, Section, TRAILER_BYTES};
 use usher_index::{Bits, IdType, Key, Op, Snapshot, Tick, Time, VisitorId};
 
 fn root() -> PathBuf {
@@ -117,8 +115,8 @@ fn flipped_bytes_are_caught() {
     let dir = tempfile::tempdir().expect("a folder");
     let index = dir.path().join("index");
     golden::write(&index).expect("it builds");
-    let entries = fs::read_dir(&index).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let image = entries.filter(|path| path.to_string_lossy().contains("img.")).next().expect("one image");
+    let mut entries = fs::read_dir(&index).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let image = entries.find(|path| path.to_string_lossy().contains("img.")).expect("one image");
     let bytes = fs::read(&image).expect("readable");
     let head = 0..HEADER_BYTES;
     let tail = bytes.len() - TRAILER_BYTES..bytes.len();

@@ -91,7 +91,8 @@ fn the_console_knows_the_shown_visitors() {
     {
         let said = ask(&["--data", path_text(&data), "--now", &now, "--visitor", visitor]).fine();
         assert!(said.contains(has) && !said.contains(has_not), "{said}");
-        let said = loader(&["inspect", "--data", path_text(&data), "--now", &now, "--visitor", visitor, "--json"]).fine();
+        let said =
+            loader(&["inspect", "--data", path_text(&data), "--now", &now, "--visitor", visitor, "--json"]).fine();
         let held: Value = serde_json::from_str(&said).expect("JSON");
         assert_eq!(held["pid"].as_str().map(str::len), Some(20), "{said}");
         assert!(said.contains(has) && !said.contains(visitor), "a pseudonym and no raw id: {said}");

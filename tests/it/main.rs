@@ -6,6 +6,8 @@ mod algebra;
 mod expiry;
 /// FORMAT.md agrees with the code, golden indexes open, damage is caught.
 mod format;
+/// Every route: good, bad, too large, too slow, draining.
+mod http;
 /// The samples go in, their questions come out, through both programs.
 mod journey;
 /// Expressions mean what their users think they mean, and mistakes are shown where they are.

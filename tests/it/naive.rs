@@ -55,7 +55,11 @@ impl Rules {
 
     fn owner(&self, segment: &str) -> Option<&Source> {
         let fits = |source: &Source| source.prefixes.iter().filter(|p| segment.starts_with(**p)).map(|p| p.len()).max();
-        self.sources.iter().filter_map(|source| Some((fits(source)?, source))).max_by_key(|(len, _)| *len).map(|(_, s)| s)
+        self.sources
+            .iter()
+            .filter_map(|source| Some((fits(source)?, source)))
+            .max_by_key(|(len, _)| *len)
+            .map(|(_, s)| s)
     }
 }
 
@@ -256,7 +260,8 @@ fn the_judge_counts_trees() {
         judge.take("s", &Row::new(visitor, segment), 0);
     }
     let view = judge.at(0);
-    let counts = [segment("a"), prefix("p"), segment("p"), not(segment("a")), segment("a").and(prefix("p")), segment("none")];
+    let counts =
+        [segment("a"), prefix("p"), segment("p"), not(segment("a")), segment("a").and(prefix("p")), segment("none")];
     assert_eq!(counts.map(|expr| view.count(&expr)), [2, 2, 1, 2, 1, 0]);
     assert_eq!(view.count(&segment("a").or(not(segment("a")))), u64::from(view.visitors()));
 }

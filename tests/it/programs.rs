@@ -4,14 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use serde_json::Value;
 use tempfile::TempDir;
 use usher_bench::expr::Expr;
 use usher_engine::ask::lookup::{Lookup, NameTable, Only};
 use usher_engine::ask::parse::parse;
 use usher_engine::ask::size;
-use usher_engine::cmd::ask::AskArgs;
 use usher_index::{IdType, Key, Snapshot, Time, VisitorId};
 use usher_loader::cmd::Streams;
 
@@ -45,17 +43,10 @@ pub fn loader(args: &[&str]) -> Said {
     Said { code, out: text(out), err: text(err) }
 }
 
-#[derive(Parser)]
-struct Ask {
-    #[command(flatten)]
-    args: AskArgs,
-}
-
 /// Runs `usher-engine ask` with these arguments.
 pub fn ask(args: &[&str]) -> Said {
-    let parsed = Ask::try_parse_from([&["ask"], args].concat()).unwrap_or_else(|error| panic!("{error}"));
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = usher_engine::cmd::ask::run(&parsed.args, &mut out, &mut err);
+    let code = usher_engine::cmd::run([&["usher-engine", "ask"], args].concat(), &mut out, &mut err);
     Said { code, out: text(out), err: text(err) }
 }
 
@@ -119,7 +110,8 @@ impl House {
 
     /// The newest generation, for questions.
     pub fn open(&self) -> Open {
-        let key = fs::read_to_string(self.dir.path().join("data.key")).expect("the loader made a key beside the folder");
+        let key =
+            fs::read_to_string(self.dir.path().join("data.key")).expect("the loader made a key beside the folder");
         let key = Key::from_hex(key.trim()).expect("the loader's key");
         let snapshot = Snapshot::open(&self.data(), Some(key)).expect("a whole index");
         let names = NameTable::new(&snapshot);

@@ -7,9 +7,28 @@ use crate::naive::Row;
 
 /// Segments of every kind: with dots, under each other, and with names that a question must put in quotes.
 pub const SEGMENTS: [&str; 22] = [
-    "a", "a.b", "a.b.c", "a.bc", "ab", "news.sport", "news.sport.ice-hockey", "news.arts", "shop.1", "shop.2", "15",
-    "x:y", "_under-score", "with space", "quo\"te", "back\\slash", "comma, inside", "income:<=50K", "and", "Not",
-    "théâtre", "剧院.今晚",
+    "a",
+    "a.b",
+    "a.b.c",
+    "a.bc",
+    "ab",
+    "news.sport",
+    "news.sport.ice-hockey",
+    "news.arts",
+    "shop.1",
+    "shop.2",
+    "15",
+    "x:y",
+    "_under-score",
+    "with space",
+    "quo\"te",
+    "back\\slash",
+    "comma, inside",
+    "income:<=50K",
+    "and",
+    "Not",
+    "théâtre",
+    "剧院.今晚",
 ];
 
 /// Names under which there is something, nothing, or only a longer name.

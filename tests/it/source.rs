@@ -69,13 +69,10 @@ pub fn blank(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let end = match token_end(bytes, at) {
-            Some(end) => end,
-            None => {
-                out.push(if bytes[at].is_ascii() { bytes[at] } else { b'?' });
-                at += 1;
-                continue;
-            }
+        let Some(end) = token_end(bytes, at) else {
+            out.push(if bytes[at].is_ascii() { bytes[at] } else { b'?' });
+            at += 1;
+            continue;
         };
         out.extend(bytes[at..end].iter().map(|&b| if b == b'\n' { b'\n' } else { b' ' }));
         at = end;
@@ -173,6 +170,7 @@ fn reading_rust_is_right_about_strings_and_braces() {
     let code = blank(text);
     assert_eq!(code.len(), text.len());
     assert_eq!(functions(&code), [(1, 1), (2, 3)]);
-    let source = Source { path: String::new(), text: String::new(), code: "a\n#[cfg(test)]\nmod t { x.y() }\nb".to_owned() };
+    let source =
+        Source { path: String::new(), text: String::new(), code: "a\n#[cfg(test)]\nmod t { x.y() }\nb".to_owned() };
     assert_eq!(source.shipped().split_whitespace().collect::<Vec<_>>(), ["a", "b"]);
 }

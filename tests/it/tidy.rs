@@ -25,11 +25,8 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Which of our crates a crate may name.
-const ARROWS: [(&str, &[&str]); 3] = [
-    ("engine/index", &[]),
-    ("loader", &["usher-index"]),
-    ("engine", &["usher-index", "usher-loader"]),
-];
+const ARROWS: [(&str, &[&str]); 3] =
+    [("engine/index", &[]), ("loader", &["usher-index"]), ("engine", &["usher-index", "usher-loader"])];
 
 /// Where `unsafe` may stand, as the beginning of a path.
 const UNSAFE: [&str; 2] = ["engine/index/src/mmap", "engine/index/src/kernels"];
@@ -73,7 +70,9 @@ fn nothing_is_left_for_later() {
     let endings = [".rs", ".md", ".toml", ".yml", ".html", ".js", ".css", "/run"];
     let texts = endings.iter().flat_map(|ending| files(ending));
     let found: Vec<String> = texts
-        .flat_map(|source| markers.iter().flat_map(move |word| lines_with(&source.path, &source.text, word)).collect::<Vec<_>>())
+        .flat_map(|source| {
+            markers.iter().flat_map(move |word| lines_with(&source.path, &source.text, word)).collect::<Vec<_>>()
+        })
         .collect();
     assert_none("what is not done stands in no file", &found);
 }
@@ -84,7 +83,9 @@ fn no_machine_is_named() {
     let endings = [".rs", ".md", ".toml", ".yml", ".html", ".js", ".css", ".txt", "/run"];
     let texts = endings.iter().flat_map(|ending| files(ending));
     let found: Vec<String> = texts
-        .flat_map(|source| places.iter().flat_map(move |place| lines_with(&source.path, &source.text, place)).collect::<Vec<_>>())
+        .flat_map(|source| {
+            places.iter().flat_map(move |place| lines_with(&source.path, &source.text, place)).collect::<Vec<_>>()
+        })
         .collect();
     assert_none("a path of somebody's machine", &found);
 }
@@ -163,7 +164,9 @@ fn the_index_imports_downwards() {
         };
         for import in imports(&source.shipped()) {
             match floor(&import) {
-                None => found.push(format!("{}: imports crate::{import}, which is no module with a floor", source.path)),
+                None => {
+                    found.push(format!("{}: imports crate::{import}, which is no module with a floor", source.path));
+                }
                 Some(other) if other > own => {
                     found.push(format!("{}: floor {own} imports crate::{import} of floor {other}", source.path));
                 }
@@ -224,13 +227,15 @@ fn versions_stand_in_one_table() {
 fn reached(code: impl Fn(&Source) -> String) -> BTreeSet<String> {
     let sources: BTreeMap<String, Source> = files(".rs").into_iter().map(|s| (s.path.clone(), s)).collect();
     let roots = ["/src/lib.rs", "/src/main.rs", "tests/it/main.rs"];
-    let mut open: Vec<String> = sources.keys().filter(|path| roots.iter().any(|end| path.ends_with(end))).cloned().collect();
+    let mut open: Vec<String> =
+        sources.keys().filter(|path| roots.iter().any(|end| path.ends_with(end))).cloned().collect();
     open.extend(sources.keys().filter(|path| path.contains("/benches/") || path.contains("/examples/")).cloned());
     let mut reached: BTreeSet<String> = open.iter().cloned().collect();
     while let Some(path) = open.pop() {
         let (folder, file) = path.rsplit_once('/').expect("every file lies in a folder");
         let stem = file.trim_end_matches(".rs");
-        let inside = if ["lib", "main", "mod"].contains(&stem) { folder.to_owned() } else { format!("{folder}/{stem}") };
+        let inside =
+            if ["lib", "main", "mod"].contains(&stem) { folder.to_owned() } else { format!("{folder}/{stem}") };
         for name in modules(&code(&sources[&path])) {
             for child in [format!("{inside}/{name}.rs"), format!("{inside}/{name}/mod.rs")] {
                 if sources.contains_key(&child) && reached.insert(child.clone()) {
@@ -280,6 +285,7 @@ fn links_lead_somewhere() {
 fn the_top_level_is_a_short_list() {
     let names = fs::read_dir(root()).expect("the workspace").flatten().map(|entry| entry.file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());
-    let found: Vec<String> = names.filter(|name| !name.starts_with('.') && !TOP_LEVEL.contains(&name.as_str())).collect();
+    let found: Vec<String> =
+        names.filter(|name| !name.starts_with('.') && !TOP_LEVEL.contains(&name.as_str())).collect();
     assert_none("the top level holds only what DESIGN names; configuration hides behind dots", &found);
 }

@@ -88,7 +88,8 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow:
     };
     let server = Server::start(config)?;
     let mut signals = Signals::new(&server)?;
-    writeln!(out, "\nlistening on http://{}\n{}", server.address(), world.suggestions(server.address()))?;
+    writeln!(out, "{}", world.suggestions(server.address()))?;
+    writeln!(out, "\nlistening on http://{}; Ctrl-C ends it and removes the folder", server.address())?;
     out.flush()?;
     let code = signals.until_stopped(server, err);
     let folder = world.folder.path().to_path_buf();
@@ -144,8 +145,7 @@ impl World {
              curl {url}/v1/segments\n\
              curl {url}/v1/charter\n\
              # How is the server doing?\n\
-             curl {url}/metrics\n\n\
-             Ctrl-C ends it and removes the folder."
+             curl {url}/metrics"
         )
     }
 }
@@ -203,7 +203,11 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use usher_index::{IdType, VisitorId};
+
     use super::*;
+    use crate::ask::lookup::{Lookup, Only};
+    use crate::http::live;
 
     #[test]
     fn a_path_is_one_word_of_a_shell() {
@@ -220,7 +224,12 @@ mod tests {
         let suggestions = world.suggestions(([127, 0, 0, 1], 8080).into());
         let first = suggestions.split_whitespace().find(|word| word.starts_with("http")).unwrap();
         assert_eq!(first, format!("http://127.0.0.1:8080/v1/visitors/{}/segments", known_visitor()));
-        assert!(known_visitor().len() > 8);
+        let served = live::open(&world.data, world.key.clone()).unwrap();
+        let pid = world.key.pid(&IdType::default(), VisitorId::new(known_visitor()).unwrap());
+        let mut answer = Vec::new();
+        let mut lookup = Lookup::new(&served.snapshot, &served.names);
+        lookup.answer(pid, Clock::new(None).now(), &Only::Everything, &mut answer).unwrap();
+        assert!(String::from_utf8(answer).unwrap().contains("interest."));
         let folder = world.folder.path().to_path_buf();
         drop(world);
         assert!(!folder.exists());

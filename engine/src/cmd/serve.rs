@@ -50,12 +50,13 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     let charter = args.charter.as_deref().map(config::charter).transpose()?;
     Folder::open(&args.data)?.create()?;
     let found = key::obtain(&args.data, args.key_file.as_deref())?;
+    // Whoever closed stderr does not want to hear of it, and is served all the same.
+    let mut say = |text: &str| _ = writeln!(err, "{text}");
     if found.created {
-        writeln!(
-            err,
-            "made the pseudonym key of this index: {}; without it the index cannot be read, so keep a copy",
-            found.path.display()
-        )?;
+        let path = found.path.display();
+        say(&format!(
+            "made the pseudonym key of this index: {path}; without it the index cannot be read, so keep a copy"
+        ));
     }
     if let Some(charter) = charter {
         adopt(&args.data, &found.key, charter, clock.now())?;
@@ -64,21 +65,13 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         Config { data: args.data.clone(), listen: args.listen, key: found.key, clock, limits: Limits::default() };
     let server = Server::start(config)?;
     let state = server.state();
-    writeln!(
-        err,
-        "serving generation {} of {}: {} visitors, {} memberships",
-        state.generation,
-        args.data.display(),
-        state.visitors,
-        state.memberships
-    )?;
+    let (data, generation) = (args.data.display(), state.generation);
+    let (visitors, memberships) = (state.visitors, state.memberships);
+    say(&format!("serving generation {generation} of {data}: {visitors} visitors, {memberships} memberships"));
     if server.is_under_development() {
-        writeln!(
-            err,
-            "warning: no charter is in force, so the permissive development charter applies; give one with --charter"
-        )?;
+        say("warning: no charter is in force, so the permissive development charter applies; give one with --charter");
     }
-    writeln!(err, "there are no API keys, so only requests made on this machine are answered")?;
+    say("there are no API keys, so only requests made on this machine are answered");
     let mut signals = Signals::new(&server)?;
     writeln!(out, "listening on http://{}", server.address())?;
     out.flush()?;

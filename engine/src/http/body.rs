@@ -1,36 +1,68 @@
 //! Request bodies: bounded in bytes and in time, then JSON with the position of what is wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::Buf;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 use serde_json::error::Category;
 use tokio::time::timeout;
 
+use super::limits::{LINGER_BYTES, LINGER_DEADLINE};
+use super::pace::{Pace, Phase};
 use super::problem::{Kind, Problem};
 
 /// Reads a body of at most `cap` bytes within `deadline`.
 ///
 /// # Errors
 /// [`Kind::TooLarge`], [`Kind::Timeout`], or [`Kind::BadBody`] when the connection broke off.
-pub async fn read(body: Incoming, cap: usize, deadline: Duration) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::new(Kind::TooLarge, format!("The body may have at most {cap} bytes; send less, in several requests."))
-    };
+pub async fn read(body: &mut Incoming, cap: usize, deadline: Duration) -> Result<Vec<u8>, Problem> {
     if body.size_hint().lower() > cap as u64 {
-        return Err(too_large());
+        return Err(too_large(cap));
     }
-    match timeout(deadline, Limited::new(body, cap).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(Kind::BadBody, "The body broke off before its end.")),
-        Err(_) => {
-            let seconds = deadline.as_secs_f32();
-            Err(Problem::new(Kind::Timeout, format!("The body did not arrive whole within {seconds} s.")))
+    timeout(deadline, whole(body, cap)).await.unwrap_or_else(|_| {
+        let seconds = deadline.as_secs_f32();
+        Err(Problem::new(Kind::Timeout, format!("The body did not arrive whole within {seconds} s.")))
+    })
+}
+
+async fn whole(body: &mut Incoming, cap: usize) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::with_capacity(body.size_hint().lower() as usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Kind::BadBody, "The body broke off before its end."))?;
+        let data = frame.into_data().unwrap_or_default();
+        if data.len() > cap - bytes.len() {
+            return Err(too_large(cap));
         }
+        bytes.extend_from_slice(&data);
     }
+    Ok(bytes)
+}
+
+fn too_large(cap: usize) -> Problem {
+    Problem::new(Kind::TooLarge, format!("The body may have at most {cap} bytes; send less, in several requests."))
+}
+
+/// Takes in what is left of a body that nobody wants, while the answer goes out. A socket that is closed with unread
+/// bytes in it is reset, and the answer would be lost on its way.
+pub fn linger(mut body: Incoming, pace: &Arc<Pace>) {
+    if body.is_end_stream() {
+        return;
+    }
+    let pace = pace.clone();
+    tokio::spawn(timeout(LINGER_DEADLINE, async move {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            match left.checked_sub(frame.into_data().map_or(0, |data| data.remaining())) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+        // What came in was no head: the connection rests now.
+        pace.enter(Phase::Idle);
+    }));
 }
 
 /// Reads `bytes` as JSON of the form `shape`, which the problem repeats.

@@ -18,6 +18,12 @@ pub const IDLE_DEADLINE: Duration = Duration::from_secs(155);
 /// How long the body of a request may take.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long the rest of a body that nobody wants is taken in, so that the client sees the answer; see `body::linger`.
+pub const LINGER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Bytes of such a rest.
+pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
 /// How long a stopping server waits for the requests that are under way.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -42,7 +42,7 @@ impl Phase {
 const PHASE_BITS: u32 = 2;
 const PHASE_MASK: u64 = (1 << PHASE_BITS) - 1;
 
-/// Between two looks at the phase: a phase may begin unseen, and overstays by at most this.
+/// Between two looks at the phase: one may begin unseen, and overstays by at most this, or by the deadline of a head.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 
 /// The phase of one connection and since when; shared by its socket, its service and its watchdog.
@@ -86,7 +86,7 @@ impl Pace {
             let lasted = self.began.elapsed().saturating_sub(Duration::from_millis(state >> PHASE_BITS));
             match wait.checked_sub(lasted) {
                 None | Some(Duration::ZERO) => return phase,
-                Some(left) => sleep(left.min(LONGEST_SLEEP)).await,
+                Some(left) => sleep(left.min(limits.head).min(LONGEST_SLEEP)).await,
             }
         }
     }

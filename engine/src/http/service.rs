@@ -18,7 +18,7 @@ use super::pace::{Pace, Phase};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::route::Route;
-use super::{about, guard, segments, size, visitors};
+use super::{about, body, guard, segments, size, visitors};
 
 /// Answers the requests of one connection.
 pub struct Connection {
@@ -63,15 +63,18 @@ impl Service<Request<Incoming>> for Connection {
         self.pace.enter(Phase::Busy);
         let (route, raw_id) = Route::of(request.uri().path());
         if let Err(problem) = admit(&request, route) {
-            return self.done(route, began, problem.reply());
+            let reply = problem.reply();
+            body::linger(request.into_body(), &self.pace);
+            return self.done(route, began, reply);
         }
         if matches!(route, Route::Batch | Route::Size | Route::Segments) {
             let (app, pace) = (self.app.clone(), self.pace.clone());
-            let task = tokio::spawn(in_time(app.clone(), request, route));
+            let task = tokio::spawn(in_time(app.clone(), pace.clone(), request, route));
             return Answer::Later { task, app, pace, route, began };
         }
         let answered = catch_unwind(AssertUnwindSafe(|| self.at_once(&request, route, raw_id)));
         let reply = answered.unwrap_or_else(|_| Err(panicked(route))).unwrap_or_else(|problem| problem.reply());
+        body::linger(request.into_body(), &self.pace);
         self.done(route, began, reply)
     }
 }
@@ -90,14 +93,15 @@ fn admit(request: &Request<Incoming>, route: Route) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn in_time(app: Arc<App>, request: Request<Incoming>, route: Route) -> Reply {
-    let (head, body) = request.into_parts();
+async fn in_time(app: Arc<App>, pace: Arc<Pace>, request: Request<Incoming>, route: Route) -> Reply {
+    let (head, mut body) = request.into_parts();
     let query = head.uri.query();
     let answered = match route {
-        Route::Batch => visitors::batch(&app, query, body).await,
-        Route::Size => size::answer(&app, query, body).await,
+        Route::Batch => visitors::batch(&app, query, &mut body).await,
+        Route::Size => size::answer(&app, query, &mut body).await,
         _ => segments::list(&app, query).await,
     };
+    body::linger(body, &pace);
     answered.unwrap_or_else(|problem| problem.reply())
 }
 

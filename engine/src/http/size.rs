@@ -38,7 +38,7 @@ struct Answer {
 ///
 /// # Errors
 /// When the body or the expression cannot be read, or too many questions are being counted.
-pub async fn answer(app: &App, query: Option<&str>, body: Incoming) -> Result<Reply, Problem> {
+pub async fn answer(app: &App, query: Option<&str>, body: &mut Incoming) -> Result<Reply, Problem> {
     Params::read(query, &[])?;
     let bytes = body::read(body, MAX_SIZE_BYTES, app.limits.body).await?;
     let question: Question = body::json(&bytes, SHAPE)?;

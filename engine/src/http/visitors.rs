@@ -51,7 +51,7 @@ pub fn one(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Proble
 ///
 /// # Errors
 /// When the body or one of its ids cannot be used; then nobody is answered.
-pub async fn batch(app: &App, query: Option<&str>, body: Incoming) -> Result<Reply, Problem> {
+pub async fn batch(app: &App, query: Option<&str>, body: &mut Incoming) -> Result<Reply, Problem> {
     let params = Params::read(query, &PARAMETERS)?;
     let only = only(params.get("only"))?;
     let default = params.get("id_type").map(IdType::new).transpose();
