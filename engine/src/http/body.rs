@@ -47,22 +47,31 @@ fn too_large(cap: usize) -> Problem {
 
 /// Takes in what is left of a body that nobody wants, while the answer goes out. A socket that is closed with unread
 /// bytes in it is reset, and the answer would be lost on its way.
-pub fn linger(mut body: Incoming, pace: &Arc<Pace>) {
+pub fn linger(body: Incoming, pace: &Arc<Pace>) {
     if body.is_end_stream() {
         return;
     }
     let pace = pace.clone();
-    tokio::spawn(timeout(LINGER_DEADLINE, async move {
-        let mut left = LINGER_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            match left.checked_sub(frame.into_data().map_or(0, |data| data.remaining())) {
-                Some(rest) => left = rest,
-                None => return,
-            }
+    tokio::spawn(async move {
+        // In time or not: a body that is left before its end makes hyper close the connection.
+        _ = timeout(LINGER_DEADLINE, take_in(body)).await;
+        // What came in was no head, if it looked like one: the connection rests now.
+        if pace.phase() == Phase::Head {
+            pace.enter(Phase::Idle);
         }
-        // What came in was no head: the connection rests now.
-        pace.enter(Phase::Idle);
-    }));
+    });
+}
+
+async fn take_in(mut body: Incoming) {
+    let mut left = LINGER_BYTES;
+    // With the answer out, hyper keeps the stream open until the next head: a known length tells the end before.
+    while !body.is_end_stream() {
+        let Some(Ok(frame)) = body.frame().await else { return };
+        match left.checked_sub(frame.into_data().map_or(0, |data| data.remaining())) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 /// Reads `bytes` as JSON of the form `shape`, which the problem repeats.
