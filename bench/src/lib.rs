@@ -1,14 +1,21 @@
 //! Generators for Usher: the theatre's world of the samples, and the synthetic workload of the benchmarks. Everything
 //! comes from a seed, by a random number generator of our own.
 
+pub mod crash;
+pub mod bytes;
+pub mod client;
 pub mod expr;
 pub mod feed_file;
 pub mod golden;
 pub mod load;
+pub mod lookup;
 pub mod machine;
 pub mod personas;
 pub mod questions;
+pub mod redis;
 pub mod rng;
 pub mod samples;
+pub mod serve;
 pub mod theatre;
+pub mod victim;
 pub mod workload;

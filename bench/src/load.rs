@@ -66,7 +66,11 @@ pub fn run(visitors: u64, shuffled: bool, work: &Path, out: &mut dyn Write) -> R
     Ok(())
 }
 
-fn load(feed: &Path, index: &Path) -> Result<()> {
+/// Loads visitor, segment, expiry into a new index at the base time of the workload.
+///
+/// # Errors
+/// When the loader fails.
+pub(crate) fn load(feed: &Path, index: &Path) -> Result<()> {
     let (feed, index, now) = (feed.display().to_string(), index.display().to_string(), BASE_TIME.to_string());
     let args =
         ["usher-loader", "load", &feed, "--data", &index, "--source", SOURCE, "--columns", COLUMNS, "--now", &now];

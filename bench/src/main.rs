@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::exit;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use usher_bench::{feed_file, golden, load, samples, theatre};
+use usher_bench::{bytes, crash, feed_file, golden, load, lookup, samples, serve, theatre, victim};
 
 /// Generators and measurements for Usher.
 #[derive(Debug, Parser)]
@@ -30,6 +31,12 @@ enum Command {
         /// The folder, absent or empty
         dir: PathBuf,
     },
+    /// Load the real sets, each membership with a random expiry, and print their bytes beside the least possible
+    Bytes {
+        /// The folder with the sets (`msweb-train.tsv.gz`, ...)
+        #[arg(long, env = "USHER_SHARED_DATA", default_value = "../shared/data")]
+        data: PathBuf,
+    },
     /// Load N synthetic visitors and print rows a second, peak memory, time to open and bytes a membership
     Load {
         /// How many visitors
@@ -42,6 +49,49 @@ enum Command {
         #[arg(long, default_value_os_t = std::env::temp_dir())]
         work: PathBuf,
     },
+    /// Lookups in process over N synthetic visitors, beside a hash table with offsets and varints
+    Lookup {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        /// Where to make the temporary folder
+        #[arg(long, default_value_os_t = std::env::temp_dir())]
+        work: PathBuf,
+    },
+    /// The time to open an index of N synthetic visitors, to the first right answer
+    Open {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        /// Where to make the temporary folder
+        #[arg(long, default_value_os_t = std::env::temp_dir())]
+        work: PathBuf,
+    },
+    /// Lookups over HTTP of N synthetic visitors, beside a static answer and, where redis-server is installed, Redis
+    Serve {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        /// Latencies at so many requests a second, sent at fixed moments, instead of the most requests a second
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: Option<u32>,
+        /// Where to make the temporary folder
+        #[arg(long, default_value_os_t = std::env::temp_dir())]
+        work: PathBuf,
+    },
+    /// The engine's own commands, for the server of `serve`
+    #[command(hide = true)]
+    Engine {
+        /// As usher-engine takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// The static answer of `serve`
+    #[command(hide = true)]
+    Answer {
+        /// Bytes of the answer
+        bytes: usize,
+    },
     /// Write `feed.tsv` of N synthetic visitors, about 30 rows each: uuid, segment, expiry
     Workload {
         /// How many visitors
@@ -53,14 +103,52 @@ enum Command {
         #[arg(long)]
         shuffled: bool,
     },
+    /// Kill loaders at random moments; what they leave must be the index before or after, whole
+    Crash {
+        /// How many
+        #[arg(long, default_value_t = 200)]
+        kills: u32,
+        /// Of the moments and the rows
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Rows of each feed
+        #[arg(long, default_value_t = 20_000)]
+        rows: u32,
+    },
+    /// The loader, for the commands that kill it
+    #[command(hide = true)]
+    Loader {
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// This program as the loader.
+fn victim(args: &[&str]) -> std::process::Command {
+    let program = std::env::current_exe().unwrap_or_else(|_| std::env::args_os().next().unwrap_or_default().into());
+    let mut command = std::process::Command::new(program);
+    command.args(["loader", "--"]).args(args);
+    command
 }
 
 fn main() -> Result<()> {
     let mut out = io::stdout().lock();
     match Args::parse().command {
         Command::Samples { dir, seed } => samples::write(seed, &dir, &mut out),
+        Command::Crash { kills, seed, rows } => crash::run(kills, seed, rows, &victim, &mut out).map(drop),
+        Command::Loader { args } => victim::load(&args.iter().map(String::as_str).collect::<Vec<_>>()),
+        Command::Bytes { data } => bytes::run(&data, &mut out),
         Command::Golden { dir } => golden::write(&dir),
         Command::Load { visitors, shuffled, work } => load::run(visitors, shuffled, &work, &mut out),
+        Command::Lookup { visitors, work } => lookup::run(visitors, &work, &mut out),
+        Command::Open { visitors, work } => lookup::open(visitors, &work, &mut out),
+        Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),
+        Command::Engine { args } => {
+            let args = std::iter::once("usher-engine".to_owned()).chain(args);
+            exit(usher_engine::run(args, &mut out, &mut io::stderr()).into())
+        }
+        Command::Answer { bytes } => serve::answer::run(bytes, &mut out),
         Command::Workload { visitors, dir, shuffled } => feed_file::write(visitors, &dir, shuffled, &mut out).map(drop),
     }
 }

@@ -4,14 +4,18 @@
 //! before, or a feed that failed whole. Nothing is in the index before the batches of all deliveries are loaded.
 
 use std::io::Write;
+use std::thread;
 
 use usher_index::{Batch, FeedKey, IdType, LedgerLine, Time, WriteError, Writer};
 
 use crate::feed::{Feed, FeedError, Shape};
-use crate::pipeline::{self, Harvest, Percent};
+use crate::pipeline::{self, Harvest, Percent, Taker};
 use crate::quarantine::OnlyLines;
 use crate::report::Report;
 use crate::source::{Input, SourceError};
+
+/// The most threads that read one feed; beyond, the thread that cuts it into blocks is what all wait for.
+const MAX_THREADS: usize = 16;
 
 /// What is known about a feed before its bytes are read.
 #[derive(Debug, Clone)]
@@ -80,7 +84,12 @@ impl Delivery<'_> {
         now: Time,
         rejects: Option<&mut dyn Write>,
     ) -> Result<Delivered, WriteError> {
-        let admission = writer.admission(self.source, self.id_type.clone(), self.as_of, now)?;
+        let taker = |_| {
+            let admission = writer.admission(self.source, self.id_type.clone(), self.as_of, now)?;
+            Ok(Taker::new(admission, writer.batch(self.source)))
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let takers = (0..threads).map(taker).collect::<Result<Vec<Taker<'_>>, WriteError>>()?;
         let mut report = Report::new(self.name, self.source, now);
         let opened = input.map_err(FeedError::from).and_then(|input| Feed::open(input, self.name, self.shape));
         let mut feed = match opened {
@@ -88,10 +97,11 @@ impl Delivery<'_> {
             Err(error) => return Ok(failed(report, &error)),
         };
         report.opened(&feed);
-        let harvest = match pipeline::read(&mut feed, self.source, admission, self.only, rejects) {
+        let mut harvest = match pipeline::read(&mut feed, takers, self.only, rejects) {
             Ok(harvest) => harvest,
             Err(error) => return Ok(failed(report, &error)),
         };
+        harvest.batch = harvest.batch.whole()?;
         report.read(&harvest);
         let key = self.key(&feed, &harvest);
         // Before the verdict: what was good when it came first may be too old by now, and is still no failure.

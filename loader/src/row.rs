@@ -105,7 +105,7 @@ fn life(bytes: &[u8]) -> Result<Span, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::{Feed, Item, Shape};
+    use crate::feed::{Feed, Item, Shape, Space};
     use crate::source::{Bounds, Input};
 
     const HEADER: &str = "visitor\tsegment\tid_type\tobserved\tttl\texpires\taction\n";
@@ -116,7 +116,8 @@ mod tests {
         let input = Input::stream(&text[..], |_| {}, Bounds::default()).expect("memory");
         let mut feed = Feed::open(input, "f.tsv", &Shape::default()).expect("a header");
         let mut seen = 0;
-        let read = feed.each(|_, item| {
+        let block = feed.block(Space::default()).expect("memory").expect("a record");
+        let read = feed.parser().each(&block, |_, item| {
             let Item::Record(record, _) = item else { panic!("seven fields") };
             check(read(&record));
             seen += 1;

@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 5] = [
     &["id", "time", "error", "refusal"],
     &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack"],
     &["pseudonym", "membership", "dictionary", "profiles", "containers", "kernels", "times", "image", "manifest"],
-    &["shard", "snapshot", "sweep"],
+    &["lookups", "shard", "snapshot", "sweep"],
     &["build", "writer", "batch"],
 ];
 

@@ -24,6 +24,9 @@ impl Policy {
     /// The smallest that still counts fast.
     pub const COMPACT: Self = Self { array_below: 48, elias_fano_below: 1_536, sparse_below: 8_192 };
 
+    /// The fastest, at 1.3 times the bytes of the containers: sets that are neither tiny nor large are stored for reading.
+    pub const FAST: Self = Self { array_below: 2_048, elias_fano_below: 2_048, sparse_below: 2_048 };
+
     /// The kind of `members` members.
     #[must_use]
     pub fn kind(self, members: u32) -> Kind {

@@ -16,7 +16,7 @@ const FORMAT_FILE: &str = "FORMAT";
 const BUILD_LOCK: &str = "LOCK.build";
 /// Read by a group, written by nobody: files are only ever unlinked.
 const FILE_MODE: u32 = 0o440;
-const TEMPORARY: &str = ".tmp-";
+pub(crate) const TEMPORARY: &str = ".tmp-";
 const MANIFEST: &str = "manifest.";
 const IMAGE: &str = "img.";
 const CHARTER: &str = "charter.";

@@ -72,7 +72,7 @@ pub struct Admitted {
 }
 
 /// Tells which source brought a segment first.
-type FirstSource<'a> = Box<dyn Fn(&str) -> Option<&'a str> + 'a>;
+type FirstSource<'a> = Box<dyn Fn(&str) -> Option<&'a str> + Send + 'a>;
 
 /// Judges the rows of one feed by the charter.
 pub struct Admission<'a> {
@@ -109,7 +109,7 @@ impl<'a> Admission<'a> {
         charter: &'a Charter,
         source: Source,
         key: &Key,
-        owned: impl Fn(&str) -> Option<&'a str> + 'a,
+        owned: impl Fn(&str) -> Option<&'a str> + Send + 'a,
         circumstances: Circumstances,
     ) -> Self {
         let Circumstances { id_type, observed, now, tick } = circumstances;

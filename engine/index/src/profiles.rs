@@ -1,38 +1,33 @@
 //! One visitor's entries as bytes: how many, when (codes), and of which segments (gaps between ascending ranks).
-//!
-//! Gap code 1, *nibbles*: three bits of the gap a nibble, low ones first, the fourth bit marks the last nibble; low
-//! nibble of a byte first. Ranks ascend in popularity, so gaps are small and most take one or two nibbles.
 
-use crate::bitpack::window;
 use crate::bytes::{Cursor, put_varint};
 use crate::entry::Entry;
+use crate::gaps::GapCode;
 use crate::times::{TimeCodes, Times};
 
-/// The number of the gap code that this version writes.
-pub const GAP_CODE_NIBBLES: u8 = 1;
-const LAST: u64 = 8;
-/// The most nibbles of a gap: 32 bits, three a nibble.
-const MAX_NIBBLES: u32 = 11;
-
 /// Appends a profile. Ranks ascend strictly.
-pub fn write(entries: &[(u32, Entry)], times: &Times, codes: &TimeCodes, scratch: &mut Vec<u64>, into: &mut Vec<u8>) {
+pub fn write(
+    entries: &[(u32, Entry)],
+    times: &Times,
+    codes: &TimeCodes,
+    gaps: &GapCode,
+    scratch: &mut Vec<u64>,
+    into: &mut Vec<u8>,
+) {
     put_varint(into, entries.len() as u32);
     scratch.clear();
     scratch.extend(entries.iter().map(|(_, entry)| codes.code(*entry)));
     times.packing().write(scratch, into);
-    let mut writer = crate::bitpack::BitWriter::default();
-    let mut next = 0u32;
-    for &(rank, _) in entries {
-        debug_assert!(rank >= next);
-        let mut gap = u64::from(rank - next);
-        next = rank + 1;
-        while gap >= LAST {
-            writer.put(into, gap & (LAST - 1), 4);
-            gap >>= 3;
-        }
-        writer.put(into, gap | LAST, 4);
-    }
-    writer.flush(into);
+    gaps.write(entries.iter().map(|(rank, _)| *rank), into);
+}
+
+/// Where a profile's bytes lie.
+#[derive(Clone, Copy)]
+pub struct ProfileBytes<'a> {
+    /// From its first byte to the end of the section: reads of whole words need no care at its end.
+    pub tail: &'a [u8],
+    /// How many of them are the profile.
+    pub length: usize,
 }
 
 /// A profile's bytes, split into its parts.
@@ -40,59 +35,49 @@ pub fn write(entries: &[(u32, Entry)], times: &Times, codes: &TimeCodes, scratch
 pub struct Profile<'a> {
     length: usize,
     codes: &'a [u8],
+    /// From the first gap to the end of the section.
     gaps: &'a [u8],
+    gap_bytes: usize,
+    times: &'a Times,
+    code: &'a GapCode,
 }
 
 impl<'a> Profile<'a> {
     /// Splits the bytes; `None` when they are cut.
     #[inline]
     #[must_use]
-    pub fn new(bytes: &'a [u8], times: &Times) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes);
+    pub fn new(bytes: ProfileBytes<'a>, times: &'a Times, code: &'a GapCode) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes.tail);
         let length = cursor.varint()? as usize;
-        // Every entry takes half a byte at least: a wild length cannot make us work long.
-        if length > 2 * bytes.len() {
+        // Every entry takes a bit at least: a wild length cannot make us work long.
+        if length > 8 * bytes.length {
             return None;
         }
-        let codes = cursor.take(times.packing().bytes(length))?;
-        Some(Self { length, codes, gaps: cursor.rest() })
+        let codes = cursor.rest();
+        cursor.take(times.packing().bytes(length))?;
+        let gap_bytes = bytes.length.checked_sub(cursor.position())?;
+        Some(Self { length, codes, gaps: cursor.rest(), gap_bytes, times, code })
     }
 
     /// Calls `each` with every code, in the order of ranks.
-    pub fn each_code(&self, times: &Times, each: impl FnMut(u64)) {
-        times.packing().each(self.codes, self.length, each);
+    #[inline]
+    pub fn each_code(&self, each: impl FnMut(u64)) {
+        self.times.packing().each(self.codes, self.length, each);
     }
 
     /// Calls `each` with every rank, ascending; `None` when the gaps are cut, too long or leave bytes over.
     #[inline]
-    pub fn each_rank(&self, mut each: impl FnMut(u32)) -> Option<()> {
-        let mut at = 0usize;
-        let mut next = 0u64;
-        for _ in 0..self.length {
-            let word = window(self.gaps, 4 * at);
-            let ends = word & 0x8888_8888_8888_8888;
-            if ends == 0 {
-                return None;
-            }
-            let nibbles = ends.trailing_zeros() / 4 + 1;
-            if nibbles > MAX_NIBBLES {
-                return None;
-            }
-            let gap = (0..nibbles).fold(0, |gap, i| gap | ((word >> (4 * i)) & 7) << (3 * i));
-            let rank = u32::try_from(next + gap).ok()?;
-            each(rank);
-            next = u64::from(rank) + 1;
-            at += nibbles as usize;
-        }
-        (at.div_ceil(2) == self.gaps.len()).then_some(())
+    pub fn each_rank(&self, each: impl FnMut(u32)) -> Option<()> {
+        let read = self.code.read(self.gaps, self.length, each)?;
+        (read == self.gap_bytes).then_some(())
     }
 
     /// Appends the entries, ascending in rank; `None` when the profile is damaged.
     #[inline]
-    pub fn read(&self, times: &Times, into: &mut Vec<(u32, Entry)>) -> Option<()> {
+    pub fn read(&self, into: &mut Vec<(u32, Entry)>) -> Option<()> {
         let start = into.len();
         let mut known = true;
-        self.each_code(times, |code| match times.entry(code) {
+        self.each_code(|code| match self.times.entry(code) {
             Some(entry) => into.push((0, entry)),
             None => known = false,
         });
@@ -111,6 +96,7 @@ impl<'a> Profile<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gaps::GapCounts;
     use crate::time::Tick;
     use crate::times::TimesBuilder;
 
@@ -120,14 +106,23 @@ mod tests {
         let mut builder = TimesBuilder::default();
         entries.iter().for_each(|(_, entry)| builder.note(*entry));
         let (times, codes) = builder.finish();
-        let mut bytes = Vec::new();
-        write(&entries, &times, &codes, &mut Vec::new(), &mut bytes);
-        let mut read = Vec::new();
-        Profile::new(&bytes, &times).expect("whole").read(&times, &mut read).expect("sound");
-        assert_eq!(read, entries);
-        for cut in 0..bytes.len() {
-            let whole = Profile::new(&bytes[..cut], &times).and_then(|profile| profile.read(&times, &mut Vec::new()));
-            assert!(whole.is_none(), "cut at {cut} of {}", bytes.len());
+        let mut counts = GapCounts::new(u32::MAX);
+        counts.note(ranks.iter().copied());
+        for gaps in [GapCode::Nibbles, counts.choose(1e9)] {
+            let mut bytes = Vec::new();
+            write(&entries, &times, &codes, &gaps, &mut Vec::new(), &mut bytes);
+            let length = bytes.len();
+            let read = |tail: &[u8], length| {
+                let mut read = Vec::new();
+                Profile::new(ProfileBytes { tail, length }, &times, &gaps)?.read(&mut read)?;
+                Some(read)
+            };
+            bytes.extend([0xff; 20]);
+            assert_eq!(read(&bytes[..length], length).as_ref(), Some(&entries));
+            assert_eq!(read(&bytes, length).as_ref(), Some(&entries));
+            for wrong in (0..length).chain([length + 1]) {
+                assert_eq!(read(&bytes, wrong), None, "length {wrong} for {length}");
+            }
         }
     }
 
@@ -137,16 +132,5 @@ mod tests {
         round_trip(&[u32::MAX - 1]);
         round_trip(&[0, 1, 2, 3, 10, 17, 25, 26, 100, 1_000, 70_000, 3_000_000_000]);
         round_trip(&(0..3_000).map(|i| i * 7).collect::<Vec<u32>>());
-    }
-
-    #[test]
-    fn ranks_beyond_32_bits_are_damage() {
-        let mut builder = TimesBuilder::default();
-        builder.note(Entry { observed: Tick::new(1), expiry: Tick::new(2) });
-        let (times, _) = builder.finish();
-        // Two gaps of eleven nibbles each with all bits set.
-        let mut bytes = vec![2];
-        bytes.extend([0x77, 0x77, 0x77, 0x77, 0x77, 0x7f, 0x77, 0x77, 0x77, 0x77, 0xf7]);
-        assert!(Profile::new(&bytes, &times).and_then(|p| p.each_rank(|_| {})).is_none());
     }
 }

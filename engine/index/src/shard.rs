@@ -94,27 +94,46 @@ impl Shard {
         self.image.blocks().get(block).map_or(0, |block| block.members(rank as usize))
     }
 
-    /// Who is dead at this tick. Kept until another tick is asked for.
+    /// Who is dead at this tick. Kept until another tick is asked for; a later one is reached from the one that is kept.
     ///
     /// # Errors
     /// When the image is damaged.
     pub fn at(&self, now: Tick) -> Result<Arc<Sweep>, ImageError> {
         // The lock is held while the walk runs: who asks for the same tick meanwhile waits for it instead of walking too.
         let mut kept = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sweep) = kept.as_ref().filter(|sweep| sweep.tick() == now) {
-            return Ok(Arc::clone(sweep));
-        }
-        let sweep = Arc::new(Sweep::new(&self.image, now)?);
-        *kept = Some(Arc::clone(&sweep));
-        Ok(sweep)
+        let sweep = match kept.as_ref() {
+            Some(sweep) if sweep.tick() == now => return Ok(Arc::clone(sweep)),
+            Some(sweep) => sweep.at(&self.image, now)?,
+            None => Sweep::new(&self.image, now)?,
+        };
+        Ok(Arc::clone(kept.insert(Arc::new(sweep))))
     }
 
-    /// Folds the live members of a segment in a block into the bits.
+    /// Who is dead at this tick, if that was asked for last.
+    #[must_use]
+    pub fn known_at(&self, now: Tick) -> Option<Arc<Sweep>> {
+        let kept = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|sweep| sweep.tick() == now).map(Arc::clone)
+    }
+
+    /// The rank after the last segment: in containers and sweeps that of the visitors with any entry of life > 0.
+    #[must_use]
+    pub fn everyone_rank(&self) -> u32 {
+        self.image.header().segments
+    }
+
+    /// Folds the live members of a segment in a block into the bits. The plain way: whoever counts uses a
+    /// [`Counter`](crate::Counter).
     ///
     /// # Errors
     /// When the image is damaged.
     pub fn members(&self, block: usize, rank: u32, sweep: &Sweep, into: &mut Bits, op: Op) -> Result<(), ImageError> {
-        self.fold(block, rank, into, op, sweep.dead(rank) > 0, |bits| sweep.bury(rank, block, bits))
+        // The dead must not touch what else is in the bits: make the live set by itself first.
+        let mut live = Bits::empty();
+        self.image.container(block, rank)?.fold_into(&mut live, Op::Or);
+        sweep.bury(rank, block, &mut live);
+        into.fold(&live, op);
+        Ok(())
     }
 
     /// Folds the visitors with at least one live membership in a block into the bits.
@@ -122,34 +141,6 @@ impl Shard {
     /// # Errors
     /// When the image is damaged.
     pub fn everyone(&self, block: usize, sweep: &Sweep, into: &mut Bits, op: Op) -> Result<(), ImageError> {
-        let slot = self.image.header().segments;
-        self.fold(block, slot, into, op, sweep.any_gone(), |bits| sweep.bury_gone(block, bits))
-    }
-
-    fn fold(
-        &self,
-        block: usize,
-        slot: u32,
-        into: &mut Bits,
-        op: Op,
-        some_dead: bool,
-        bury: impl FnOnce(&mut Bits),
-    ) -> Result<(), ImageError> {
-        let container = self.image.container(block, slot)?;
-        match op {
-            _ if !some_dead => container.fold_into(into, op),
-            Op::And => {
-                container.fold_into(into, op);
-                bury(into);
-            }
-            // The dead must not touch what else is in the bits: make the live set by itself first.
-            Op::Or | Op::AndNot => {
-                let mut live = Bits::empty();
-                container.fold_into(&mut live, Op::Or);
-                bury(&mut live);
-                into.fold(&live, op);
-            }
-        }
-        Ok(())
+        self.members(block, self.everyone_rank(), sweep, into, op)
     }
 }

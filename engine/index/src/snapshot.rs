@@ -238,7 +238,7 @@ fn collect_segments(shards: &[Shard]) -> Vec<SegmentInfo> {
     let mut segments: BTreeMap<&str, SegmentInfo> = BTreeMap::new();
     for shard in shards {
         let names = shard.image().names();
-        for ((name, source), &members) in names.names().iter().zip(names.sources()).zip(names.members()) {
+        for ((name, source), members) in names.names().iter().zip(names.sources()).zip(shard.image().members()) {
             let fresh = || SegmentInfo { name: Arc::clone(name), source: Arc::clone(source), memberships: 0 };
             segments.entry(name).or_insert_with(fresh).memberships += u64::from(members);
         }

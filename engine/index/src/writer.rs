@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::build::{Batch, Input, MAX_FEEDS, Progress, Purge, Ranking, Rows, Settled, freeze, survey};
+use crate::build::{
+    Batch, DEFAULT_MEMORY_BYTES, Input, Memory, Progress, Purge, Ranking, Rows, Settled, freeze, survey,
+};
 use crate::charter::Charter;
 use crate::checksum::digest;
 use crate::error::WriteError;
@@ -42,6 +45,7 @@ pub struct Writer {
     key: Key,
     charter: Option<Charter>,
     shard_visitors: u32,
+    memory: Arc<Memory>,
     _lock: File,
 }
 
@@ -55,7 +59,8 @@ impl Writer {
         folder.create()?;
         let lock = folder.lock_build()?;
         let snapshot = Snapshot::open(path, Some(key.clone()))?;
-        Ok(Self { snapshot, key, charter: None, shard_visitors: MAX_SHARD_VISITORS, _lock: lock })
+        let memory = Arc::new(Memory::new(path, DEFAULT_MEMORY_BYTES));
+        Ok(Self { snapshot, key, charter: None, shard_visitors: MAX_SHARD_VISITORS, memory, _lock: lock })
     }
 
     /// The generation that is the base.
@@ -74,6 +79,19 @@ impl Writer {
     /// [`MAX_SHARD_VISITORS`], which is the default.
     pub fn limit_shards(&mut self, visitors: u32) {
         self.shard_visitors = visitors.clamp(1, MAX_SHARD_VISITORS);
+    }
+
+    /// Bounds the memory of the build, in bytes: at least [`MIN_MEMORY_BYTES`](crate::build::MIN_MEMORY_BYTES), by
+    /// default [`DEFAULT_MEMORY_BYTES`]. Half of it is for rows; those beyond it wait in the data folder. Applies to
+    /// batches made afterwards.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory = Arc::new(Memory::new(self.snapshot.folder().path(), bytes));
+    }
+
+    /// An empty batch for the rows of a source, within the bound on memory.
+    #[must_use]
+    pub fn batch(&self, source: &str) -> Batch {
+        Batch::within(&self.memory, source)
     }
 
     /// The index's time grain: fixed by the first generation, until then what the charter asks for.
@@ -140,13 +158,6 @@ impl Writer {
         now: Time,
         progress: &dyn Progress,
     ) -> Result<Published, WriteError> {
-        if feeds.len() > MAX_FEEDS {
-            return Err(WriteError::Bound {
-                what: "feeds of one build",
-                found: feeds.len() as u64,
-                bound: MAX_FEEDS as u64,
-            });
-        }
         let (batches, lines): (Vec<Batch>, Vec<LedgerLine>) = feeds.into_iter().unzip();
         // The first build finds out what is popular; later ones keep the ranks, so that profiles stay as they are.
         let first = self.snapshot.shards().is_empty();
@@ -195,10 +206,7 @@ impl Writer {
         let ranking = Ranking::provisional(shards, &batches);
         let maps: Vec<Vec<u32>> = shards.iter().map(|shard| ranking.map(shard.names())).collect();
         let kept = if renew_ranks { 0 } else { self.snapshot.segments().len() };
-        let taken = batches.iter().map(|batch| batch.len() as u64).sum();
-        progress.stage("sort", taken);
-        let rows = Rows::sorted(batches, &ranking);
-        progress.advance(taken);
+        let rows = Rows::new(batches, &ranking)?;
         let lives = |tick| Purge {
             now,
             tick,
@@ -208,7 +216,7 @@ impl Writer {
         let input =
             Input { shards, maps: &maps, rows: &rows, purge: purge.as_ref(), shard_visitors: self.shard_visitors };
         let entries: u64 = shards.iter().map(|shard| shard.image().header().entries).sum();
-        progress.stage("survey", entries + taken);
+        progress.stage("survey", entries + rows.len());
         let mut plan = survey(&input, ranking.segments.len(), lines.len(), progress)?;
         let (outcomes, purged) = (std::mem::take(&mut plan.outcomes), plan.purged);
         let Settled { segments, ranks } = ranking.settle(&plan.kept, &plan.members, kept);

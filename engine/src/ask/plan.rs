@@ -2,10 +2,10 @@
 //!
 //! A [`Plan`] is in normal form. Leaves of one union are one list of ranks; `and`s within `and`s and `or`s within `or`s
 //! are one; an operand that is nobody or everyone in this shard is gone; and complements stand only inside a
-//! conjunction, as what it is without, so that `a and not b` never builds the complement of `b`. An [`Evaluator`]
-//! counts it block by block in a few bitmaps that it keeps.
+//! conjunction, as what it is without, so that `a and not b` never builds the complement of `b`. As a [`Conjunction`] it
+//! is counted block by block.
 
-use usher_index::{Bits, ImageError, Op, Shard, Sweep};
+use usher_index::Shard;
 
 use super::expr::Expr;
 
@@ -15,11 +15,7 @@ pub struct Plan(Node);
 
 /// A set of live visitors of the shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Node {
-    set: Set,
-    /// No more visitors of the present block than this are in the set.
-    bound: u32,
-}
+struct Node(Set);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Set {
@@ -35,7 +31,7 @@ enum Set {
 
 impl From<Set> for Node {
     fn from(set: Set) -> Self {
-        Node { set, bound: 0 }
+        Node(set)
     }
 }
 
@@ -60,11 +56,11 @@ impl Node {
     }
 
     fn is_nobody(&self) -> bool {
-        matches!(&self.set, Set::Ranks(ranks) if ranks.is_empty())
+        matches!(&self.0, Set::Ranks(ranks) if ranks.is_empty())
     }
 
     fn is_everyone(&self) -> bool {
-        self.set == Set::Everyone
+        self.0 == Set::Everyone
     }
 }
 
@@ -88,7 +84,7 @@ fn any(sets: Vec<Node>) -> Node {
     let (mut ranks, mut others) = (Vec::new(), Vec::new());
     let mut pending = sets;
     while let Some(node) = pending.pop() {
-        match node.set {
+        match node.0 {
             Set::Everyone => return node,
             Set::Ranks(more) => ranks.extend(more),
             Set::Any(inner) => pending.extend(inner),
@@ -109,7 +105,7 @@ fn all(of: Vec<Node>, without: Vec<Node>) -> Node {
     let (mut of, mut without) = (of, without);
     loop {
         if let Some(node) = of.pop() {
-            match node.set {
+            match node.0 {
                 Set::Everyone => {}
                 Set::All { of: inner, without: inner_without } => {
                     of.extend(inner);
@@ -118,7 +114,7 @@ fn all(of: Vec<Node>, without: Vec<Node>) -> Node {
                 Set::Ranks(_) | Set::Any(_) => kept.push(node),
             }
         } else if let Some(node) = without.pop() {
-            match node.set {
+            match node.0 {
                 Set::Everyone => return Node::nobody(),
                 Set::Ranks(more) => ranks_without.extend(more),
                 Set::Any(inner) => without.extend(inner),
@@ -145,125 +141,68 @@ fn all(of: Vec<Node>, without: Vec<Node>) -> Node {
     Set::All { of: kept, without: others_without }.into()
 }
 
-/// Counts a plan block by block. It allocates only while its stack of bitmaps grows to the plan's depth.
-pub struct Evaluator<'s> {
-    shard: &'s Shard,
-    sweep: &'s Sweep,
-    plan: Plan,
-    result: Bits,
-    spare: Vec<Bits>,
-}
-
-impl<'s> Evaluator<'s> {
-    /// An evaluator of `plan`, which was made for `shard`, among those whom `sweep` leaves alive.
-    pub fn new(plan: Plan, shard: &'s Shard, sweep: &'s Sweep) -> Self {
-        Evaluator { shard, sweep, plan, result: Bits::empty(), spare: Vec::new() }
-    }
-
-    /// How many visitors of the block are in the set. A block where a bound shows that nobody can be is not looked at.
-    ///
-    /// # Errors
-    /// When the image is damaged.
-    pub fn count(&mut self, block: usize) -> Result<u32, ImageError> {
-        let Evaluator { shard, sweep, plan, result, spare } = self;
-        if estimate(&mut plan.0, shard, block) == 0 {
-            return Ok(0);
-        }
-        let mut at = BlockOf { shard, sweep, block, spare };
-        at.fill(&plan.0, result)?;
-        Ok(result.count())
+impl Plan {
+    /// The plan as unions and intersections of ranks, where *everyone* is the rank `everyone`.
+    pub fn conjunction(&self, everyone: u32) -> Conjunction {
+        conjunction(&self.0, everyone)
     }
 }
 
-/// Bounds every node for this block and puts the smallest operands of conjunctions first.
-///
-/// What stands behind an operand that is empty here keeps an old bound: nothing looks at it.
-fn estimate(node: &mut Node, shard: &Shard, block: usize) -> u32 {
-    let everyone = shard.block_len(block);
-    node.bound = match &mut node.set {
-        Set::Everyone => everyone,
-        Set::Ranks(ranks) => at_most(everyone, ranks.iter().map(|&rank| shard.upper_bound(block, rank))),
-        Set::Any(sets) => {
-            // Not short-circuited: each operand's own bound is looked at later.
-            let sum = sets.iter_mut().fold(0, |sum: u32, set| sum.saturating_add(estimate(set, shard, block)));
-            sum.min(everyone)
+/// Who is in every union of `of`, at least one, and not in `without`.
+#[derive(Clone, Debug, Default)]
+pub struct Conjunction {
+    /// The unions.
+    pub of: Vec<Union>,
+    /// Who is left out.
+    pub without: Union,
+}
+
+/// Who is in a segment of one of the ranks, or in one of the conjunctions.
+#[derive(Clone, Debug, Default)]
+pub struct Union {
+    /// Ranks of segments, or of *everyone*.
+    pub ranks: Vec<u32>,
+    /// What is no segment.
+    pub nested: Vec<Conjunction>,
+}
+
+impl Conjunction {
+    /// Calls `each` for every rank, repeated ones too.
+    pub fn each_rank(&self, each: &mut impl FnMut(u32)) {
+        for union in self.of.iter().chain([&self.without]) {
+            union.ranks.iter().for_each(|&rank| each(rank));
+            union.nested.iter().for_each(|nested| nested.each_rank(each));
         }
-        Set::All { of, without } => {
-            if of.iter_mut().any(|set| estimate(set, shard, block) == 0) {
-                0
-            } else {
-                of.sort_unstable_by_key(|set| set.bound);
-                for set in without {
-                    estimate(set, shard, block);
-                }
-                of.first().map_or(everyone, |smallest| smallest.bound)
-            }
-        }
+    }
+}
+
+fn conjunction(node: &Node, everyone: u32) -> Conjunction {
+    let Set::All { of, without } = &node.0 else {
+        return Conjunction { of: vec![union([node], everyone)], without: Union::default() };
     };
-    node.bound
+    Conjunction { of: of.iter().map(|node| union([node], everyone)).collect(), without: union(without, everyone) }
 }
 
-/// The sum, or `limit` as soon as it is reached.
-fn at_most(limit: u32, mut terms: impl Iterator<Item = u32>) -> u32 {
-    let reached = terms.try_fold(0_u32, |sum, term| {
-        let sum = sum.saturating_add(term);
-        if sum < limit { Ok(sum) } else { Err(limit) }
-    });
-    reached.unwrap_or_else(|limit| limit)
-}
-
-/// One block of a shard, and bitmaps to work in.
-struct BlockOf<'a> {
-    shard: &'a Shard,
-    sweep: &'a Sweep,
-    block: usize,
-    spare: &'a mut Vec<Bits>,
-}
-
-impl BlockOf<'_> {
-    /// Makes `into` the set of the node, whatever it held.
-    fn fill(&mut self, node: &Node, into: &mut Bits) -> Result<(), ImageError> {
-        let Set::All { of, without } = &node.set else {
-            into.clear();
-            return self.apply(node, into, Op::Or);
-        };
-        let Some((first, rest)) = of.split_first() else { return Ok(()) };
-        self.fill(first, into)?;
-        for set in rest {
-            if into.is_empty() {
-                return Ok(());
+fn union<'n>(nodes: impl IntoIterator<Item = &'n Node>, everyone: u32) -> Union {
+    let mut joined = Union::default();
+    for node in nodes {
+        match &node.0 {
+            Set::Everyone => joined.ranks.push(everyone),
+            Set::Ranks(ranks) => joined.ranks.extend(ranks),
+            Set::Any(sets) => {
+                let inner = union(sets, everyone);
+                joined.ranks.extend(inner.ranks);
+                joined.nested.extend(inner.nested);
             }
-            self.apply(set, into, Op::And)?;
-        }
-        without.iter().try_for_each(|set| self.apply(set, into, Op::AndNot))
-    }
-
-    /// Joins the set of the node onto `into`. Unions are joined piece by piece where the operator allows it.
-    fn apply(&mut self, node: &Node, into: &mut Bits, op: Op) -> Result<(), ImageError> {
-        let by_pieces = matches!(op, Op::Or | Op::AndNot);
-        if node.bound == 0 && by_pieces {
-            return Ok(());
-        }
-        match &node.set {
-            Set::Everyone => self.shard.everyone(self.block, self.sweep, into, op),
-            Set::Ranks(ranks) if by_pieces || ranks.len() == 1 => {
-                ranks.iter().try_for_each(|&rank| self.shard.members(self.block, rank, self.sweep, into, op))
-            }
-            Set::Any(sets) if by_pieces => sets.iter().try_for_each(|set| self.apply(set, into, op)),
-            Set::Ranks(_) | Set::Any(_) | Set::All { .. } => {
-                let mut own = self.spare.pop().unwrap_or_else(Bits::empty);
-                let filled = self.fill(node, &mut own);
-                into.fold(&own, op);
-                self.spare.push(own);
-                filled
-            }
+            Set::All { .. } => joined.nested.push(conjunction(node, everyone)),
         }
     }
+    joined
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Leaf, Node, Set, at_most, resolve};
+    use super::{Leaf, Node, Set, resolve};
     use crate::ask::parse::parse;
 
     /// The normal form, where the names `a` to `f` have the ranks 0 to 5, `x.*` means `a` to `c`, and others nobody.
@@ -282,7 +221,7 @@ mod tests {
             texts.sort();
             texts.join(" ")
         };
-        match &node.set {
+        match &node.0 {
             Set::Everyone => "everyone".to_owned(),
             Set::Ranks(ranks) => format!("{ranks:?}"),
             Set::Any(sets) => format!("any({})", list(sets)),
@@ -319,13 +258,5 @@ mod tests {
         ] {
             assert_eq!(planned(text), plan, "{text}");
         }
-    }
-
-    #[test]
-    fn bounds_stop_at_their_limit() {
-        assert_eq!(at_most(9, [3, 4].into_iter()), 7);
-        assert_eq!(at_most(9, [3, 7, 1].into_iter()), 9);
-        assert_eq!(at_most(u32::MAX, [u32::MAX, 5].into_iter()), u32::MAX);
-        assert_eq!(at_most(0, std::iter::empty()), 0);
     }
 }

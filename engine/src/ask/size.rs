@@ -1,18 +1,40 @@
 //! How many visitors an expression means, exactly.
 
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use serde::Serialize;
-use usher_index::{Shard, Snapshot, Tick, Time};
+use usher_index::{SegmentInfo, Shard, Snapshot, Sweep, Tick, Time};
 
 use super::error::AskError;
+use super::evaluate::{Evaluator, Workspace};
 use super::expr::Expr;
 use super::nearest::Nearest;
-use super::plan::{Evaluator, Plan};
+use super::plan::{Conjunction, Plan};
 
-/// How many blocks one thread takes at least: below this, handing work around costs more than the work.
-const MIN_BLOCKS_A_TASK: usize = 2;
+/// From how much estimated work on a question is shared between threads. To wake a sleeping thread and to wait for it
+/// takes 5 to 20 us, and a pool that is busy with small questions answers none of them sooner.
+const PARALLEL_FROM: Nanos = 100_000;
+/// How many blocks one thread takes at least.
+const MIN_BLOCKS_A_TASK: usize = 4;
+/// Roughly what a segment costs in a block, however few its members.
+const SET_COST: Nanos = 10;
+/// Roughly what four members cost; a bitmap costs no more than [`BITMAP_COST`].
+const FOUR_MEMBERS_COST: Nanos = 1;
+/// Roughly what a bitmap of a block costs.
+const BITMAP_COST: Nanos = 300;
 /// For how many unknown names of one expression the nearest known one is looked for: each looks through every name.
 const MAX_SUGGESTIONS: usize = 8;
+
+/// Estimated time.
+type Nanos = u64;
+
+thread_local! {
+    /// Kept from question to question: a workspace is half a megabyte.
+    static WORKSPACE: Cell<Option<Box<Workspace>>> = const { Cell::new(None) };
+}
 
 /// The answer to an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,41 +57,87 @@ pub struct Unknown {
 
 /// Counts the visitors of an expression among those with at least one live membership at `now`.
 ///
-/// Time: a few operations on 65,536 bits for each name and block where no bound shows that nobody can be; shards and
-/// their blocks are shared between the threads of the current rayon pool.
+/// Time: for each name and block with members of it, some nanoseconds for a few and up to 0.3 us for many, where no other
+/// name of a conjunction is without members; more where members are dead. Long questions are shared between the threads
+/// of the current rayon pool, short ones are answered by the caller's.
 ///
 /// # Errors
 /// When an image is damaged.
 pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskError> {
     let tick = snapshot.tick().floor(now);
-    let counts = snapshot.shards().par_iter().map(|shard| count_shard(shard, expr, tick));
-    let visitors = counts.try_reduce(|| 0, |a, b| Ok(a + b))?;
+    let mut shards = Vec::with_capacity(snapshot.shards().len());
+    for shard in snapshot.shards() {
+        let plan = Plan::new(expr, shard);
+        if !plan.is_nobody() {
+            shards.push((shard, plan.conjunction(shard.everyone_rank())));
+        }
+    }
+    let cost: Nanos = shards.iter().map(|(shard, plan)| cost(shard, plan)).sum();
+    let sweeps = sweeps(&shards, tick)?;
+    let visitors = if cost < PARALLEL_FROM {
+        shards.iter().zip(&sweeps).try_fold(0, |sum, ((shard, plan), sweep)| {
+            let evaluator = Evaluator::new(plan, shard, sweep);
+            Ok::<u64, AskError>(sum + count_blocks(&evaluator, 0..shard.blocks())?)
+        })?
+    } else {
+        let counts = shards.par_iter().zip(&sweeps).map(|((shard, plan), sweep)| {
+            let evaluator = Evaluator::new(plan, shard, sweep);
+            let tasks = (0..shard.blocks().div_ceil(MIN_BLOCKS_A_TASK)).into_par_iter();
+            let counts = tasks.map(|task| {
+                let first = task * MIN_BLOCKS_A_TASK;
+                count_blocks(&evaluator, first..shard.blocks().min(first + MIN_BLOCKS_A_TASK))
+            });
+            counts.try_reduce(|| 0, |a, b| Ok(a + b))
+        });
+        counts.try_reduce(|| 0, |a, b| Ok(a + b))?
+    };
     Ok(Count { visitors, unknown: unknown(snapshot, expr) })
 }
 
-fn count_shard(shard: &Shard, expr: &Expr, now: Tick) -> Result<u64, AskError> {
-    let plan = Plan::new(expr, shard);
-    if plan.is_nobody() {
-        return Ok(0);
+/// Who is dead in each shard; walked by several threads where it is not known yet.
+fn sweeps(shards: &[(&Shard, Conjunction)], tick: Tick) -> Result<Vec<Arc<Sweep>>, AskError> {
+    let known: Option<Vec<_>> = shards.iter().map(|(shard, _)| shard.known_at(tick)).collect();
+    match known {
+        Some(known) => Ok(known),
+        None => Ok(shards.par_iter().map(|(shard, _)| shard.at(tick)).collect::<Result<_, _>>()?),
     }
-    let sweep = shard.at(now)?;
-    let blocks = (0..shard.blocks()).into_par_iter().with_min_len(MIN_BLOCKS_A_TASK);
-    let counts = blocks.map_init(
-        || Evaluator::new(plan.clone(), shard, &sweep),
-        |evaluator, block| Ok(u64::from(evaluator.count(block)?)),
-    );
-    counts.try_reduce(|| 0, |a, b| Ok(a + b))
+}
+
+fn count_blocks(evaluator: &Evaluator<'_>, blocks: Range<usize>) -> Result<u64, AskError> {
+    WORKSPACE.with(|kept| {
+        let mut workspace = kept.take().unwrap_or_default();
+        let mut sum = 0;
+        for block in blocks {
+            sum += u64::from(evaluator.count(block, &mut workspace)?);
+        }
+        kept.set(Some(workspace));
+        Ok(sum)
+    })
+}
+
+fn cost(shard: &Shard, plan: &Conjunction) -> Nanos {
+    let (blocks, mut sum) = (shard.blocks() as u64, 0);
+    plan.each_rank(&mut |rank| {
+        // The first block stands for all: visitors are in random order.
+        let members = u64::from(shard.upper_bound(0, rank));
+        sum += blocks * (SET_COST + (members / 4 * FOUR_MEMBERS_COST).min(BITMAP_COST));
+    });
+    sum
 }
 
 /// The names of the expression that no segment of the snapshot has, each with the nearest that one has.
 fn unknown(snapshot: &Snapshot, expr: &Expr) -> Vec<Unknown> {
-    let known: Vec<&str> = snapshot.segments().iter().map(|segment| &*segment.name).collect();
+    let segments = snapshot.segments();
     let mut missing = Vec::new();
     expr.for_each_leaf(&mut |leaf| match leaf {
-        Expr::Segment(name) if known.binary_search(&name.as_str()).is_err() => missing.push(leaf),
-        Expr::Prefix(prefix) if !has_prefix(&known, prefix) => missing.push(leaf),
+        Expr::Segment(name) if snapshot.segment(name).is_none() => missing.push(leaf),
+        Expr::Prefix(prefix) if !has_prefix(segments, prefix) => missing.push(leaf),
         _ => {}
     });
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let known: Vec<&str> = segments.iter().map(|segment| &*segment.name).collect();
     missing.sort_unstable_by_key(|leaf| plain_name(leaf));
     missing.dedup();
     let suggest = |(i, leaf): (usize, &Expr)| {
@@ -79,8 +147,9 @@ fn unknown(snapshot: &Snapshot, expr: &Expr) -> Vec<Unknown> {
     missing.into_iter().enumerate().map(suggest).collect()
 }
 
-fn has_prefix(known: &[&str], prefix: &str) -> bool {
-    known.get(known.partition_point(|&name| name < prefix)).is_some_and(|name| name.starts_with(prefix))
+fn has_prefix(known: &[SegmentInfo], prefix: &str) -> bool {
+    let first = known.partition_point(|segment| &*segment.name < prefix);
+    known.get(first).is_some_and(|segment| segment.name.starts_with(prefix))
 }
 
 /// The name without the quotes it has in an expression.

@@ -45,11 +45,15 @@ const PHASE_MASK: u64 = (1 << PHASE_BITS) - 1;
 /// Between two looks at the phase: one may begin unseen, and overstays by at most this, or by the deadline of a head.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 
+/// In place of the moment when a phase began, until the watchdog has seen the phase and counts from there: so that a
+/// request passes without a look at the clock.
+const UNSEEN: u64 = u64::MAX >> PHASE_BITS;
+
 /// The phase of one connection and since when; shared by its socket, its service and its watchdog.
 #[derive(Debug)]
 pub struct Pace {
     began: Instant,
-    /// Milliseconds since `began`, then the phase in the low bits.
+    /// Milliseconds since `began`, or [`UNSEEN`], then the phase in the low bits.
     state: AtomicU64,
 }
 
@@ -68,14 +72,27 @@ impl Pace {
 
     /// The connection enters `phase` now.
     pub fn enter(&self, phase: Phase) {
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX >> PHASE_BITS);
-        self.state.store(millis << PHASE_BITS | phase as u64, Ordering::Relaxed);
+        self.state.store(UNSEEN << PHASE_BITS | phase as u64, Ordering::Relaxed);
+    }
+
+    /// The state, with the present moment in place of [`UNSEEN`].
+    fn seen(&self, elapsed: Duration) -> u64 {
+        let state = self.state.load(Ordering::Relaxed);
+        if state >> PHASE_BITS != UNSEEN {
+            return state;
+        }
+        let millis = u64::try_from(elapsed.as_millis()).unwrap_or(UNSEEN).min(UNSEEN - 1);
+        let stamped = millis << PHASE_BITS | state & PHASE_MASK;
+        // Another phase may have begun meanwhile: it is seen at the next look.
+        _ = self.state.compare_exchange(state, stamped, Ordering::Relaxed, Ordering::Relaxed);
+        stamped
     }
 
     /// Ends when a phase has lasted longer than `limits` allow, with that phase.
     pub async fn overstayed(&self, limits: &Limits) -> Phase {
         loop {
-            let state = self.state.load(Ordering::Relaxed);
+            let elapsed = self.began.elapsed();
+            let state = self.seen(elapsed);
             let phase = Phase::of(state);
             let wait = match phase {
                 Phase::Fresh => limits.first_byte,
@@ -83,7 +100,7 @@ impl Pace {
                 Phase::Busy => Duration::MAX,
                 Phase::Idle => limits.idle,
             };
-            let lasted = self.began.elapsed().saturating_sub(Duration::from_millis(state >> PHASE_BITS));
+            let lasted = elapsed.saturating_sub(Duration::from_millis(state >> PHASE_BITS));
             match wait.checked_sub(lasted) {
                 None | Some(Duration::ZERO) => return phase,
                 Some(left) => sleep(left.min(limits.head).min(LONGEST_SLEEP)).await,

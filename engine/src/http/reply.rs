@@ -1,5 +1,6 @@
 //! Answers: one buffer each, handed to the connection as it is.
 
+use std::cell::RefCell;
 use std::io::Cursor;
 
 use http::{HeaderName, HeaderValue, Response, header};
@@ -33,12 +34,26 @@ pub fn json<T: Serialize>(value: &T) -> Reply {
     json_bytes(body)
 }
 
+thread_local! {
+    /// The generation that this thread named last, as a header: the same for a long time.
+    static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static("0"))) };
+}
+
+fn generation_value(generation: u64) -> HeaderValue {
+    LAST.with_borrow_mut(|(last, value)| {
+        if *last != generation {
+            (*last, *value) = (generation, HeaderValue::from(generation));
+        }
+        value.clone()
+    })
+}
+
 /// Marks `reply` as the answer of one generation: it is named, and no cache keeps what the next one may answer otherwise.
 #[must_use]
 pub fn of_generation(mut reply: Reply, generation: u64) -> Reply {
     let headers = reply.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(USHER_GENERATION, HeaderValue::from(generation));
+    headers.insert(USHER_GENERATION, generation_value(generation));
     reply
 }
 

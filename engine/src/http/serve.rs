@@ -211,6 +211,8 @@ async fn attend(socket: TcpStream, app: Arc<App>, mut ended: watch::Receiver<()>
     let mut ending = false;
     loop {
         tokio::select! {
+            // The connection first: mostly it is the one that has something to do, and no dice are cast.
+            biased;
             done = connection.as_mut() => {
                 if let Err(error) = done {
                     tracing::debug!("a connection broke: {error}");

@@ -1,6 +1,7 @@
 //! `GET /v1/visitors/{id}/segments` and `POST /v1/visitors/segments`: where does this visitor belong.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use hyper::body::Incoming;
@@ -17,7 +18,7 @@ use super::live::Served;
 use super::problem::{Kind, Problem};
 use super::query::{Params, bad, decode};
 use super::reply::{self, Reply};
-use crate::ask::lookup::{Lookup, Only};
+use crate::ask::lookup::{Lookup, Only, Room};
 
 /// What a lookup takes. The consent strings are part of the contract; no source asks for one yet.
 const PARAMETERS: [&str; 6] = ["id_type", "only", "gdpr", "gdpr_consent", "gpp", "gpp_sid"];
@@ -27,13 +28,21 @@ const ANSWER_BYTES: usize = 512;
 
 const SHAPE: &str = r#"{"visitors": ["an-id", {"id": "another", "id_type": "maid"}]}"#;
 
+thread_local! {
+    /// What this thread's lookups work in. An answer that fails leaves a new one behind.
+    static ROOM: Cell<Room> = Cell::default();
+}
+
 /// Answers for one visitor, in one buffer and without a lock.
 ///
 /// # Errors
 /// When the id or a parameter cannot be used.
 pub fn one(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Problem> {
     let params = Params::read(query, &PARAMETERS)?;
-    let id = decode(raw_id).map_err(|error| bad_id(&format!("In the path, {error}.")))?;
+    let id = match raw_id.contains('%') {
+        true => decode(raw_id).map_err(|error| bad_id(&format!("In the path, {error}.")))?,
+        false => Cow::Borrowed(raw_id),
+    };
     let visitor = VisitorId::new(&id).map_err(|error| bad_id(&sentence(error)))?;
     let only = only(params.get("only"))?;
     let named = params.get("id_type").map(IdType::new).transpose();
@@ -41,9 +50,9 @@ pub fn one(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Proble
     let served = app.live.glance();
     let pid = served.key.pid(named.as_ref().unwrap_or(&app.default_id_type), visitor);
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    Lookup::new(&served.snapshot, &served.names)
-        .answer(pid, app.now(), &only, &mut answer)
-        .map_err(|error| failed(&served, &error))?;
+    let mut lookup = Lookup::within(&served.snapshot, &served.names, ROOM.take());
+    lookup.answer(pid, app.now(), &only, &mut answer).map_err(|error| failed(&served, &error))?;
+    ROOM.set(lookup.into_room());
     Ok(reply::of_generation(reply::json_bytes(answer), served.snapshot.generation()))
 }
 
@@ -77,15 +86,11 @@ pub async fn batch(app: &App, query: Option<&str>, body: &mut Incoming) -> Resul
     for (number, slice) in pids.chunks(BATCH_SLICE).enumerate() {
         if number > 0 {
             yield_now().await;
-        }
-        let mut lookup = Lookup::new(&served.snapshot, &served.names);
-        for pid in slice {
-            lookup.answer(*pid, now, &only, &mut answer).map_err(|error| failed(&served, &error))?;
             answer.push(b',');
         }
-    }
-    if !pids.is_empty() {
-        answer.pop();
+        let mut lookup = Lookup::within(&served.snapshot, &served.names, ROOM.take());
+        lookup.answers(slice, now, &only, &mut answer).map_err(|error| failed(&served, &error))?;
+        ROOM.set(lookup.into_room());
     }
     answer.extend_from_slice(b"]}");
     Ok(reply::of_generation(reply::json_bytes(answer), served.snapshot.generation()))

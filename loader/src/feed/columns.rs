@@ -121,19 +121,18 @@ impl Columns {
         self.fields.get(index).copied().flatten()
     }
 
-    /// Puts the fields that `split` hands out in their places; `None` when their number is not that of the columns.
+    /// Puts a field into its place, if it is read.
     #[inline]
-    pub(super) fn record<'a>(
-        &self,
-        split: impl FnOnce(&mut dyn FnMut(usize, &'a [u8])) -> usize,
-    ) -> Option<Record<'a>> {
-        let mut record = Record::EMPTY;
-        let count = split(&mut |index, field| {
-            if let Some(column) = self.get(index) {
-                record.set(column, field);
-            }
-        });
-        (count == self.fields.len()).then_some(record)
+    pub(super) fn place<'a>(&self, index: usize, field: &'a [u8], record: &mut Record<'a>) {
+        if let Some(column) = self.get(index) {
+            record.set(column, field);
+        }
+    }
+
+    /// Whether there are so many.
+    #[inline]
+    pub(super) fn are(&self, count: usize) -> bool {
+        count == self.fields.len()
     }
 
     /// Names of the header line that are not read.

@@ -1,6 +1,6 @@
 //! Fields between commas, quoted where they hold one (RFC 4180).
 //!
-//! A record that [`Lines`](super::lines) let pass has closed quotes, each followed by a comma or the end. A field
+//! A record that [`Records`](super::records) let pass has closed quotes, each followed by a comma or the end. A field
 //! without quotes is borrowed from the record, and so is a quoted one without doubled quotes inside.
 
 use super::quotes::{COMMA, QUOTE};
@@ -72,10 +72,13 @@ fn unescape<'a>(inner: &[u8], free: &mut &'a mut [u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::lines::{Line, Lines};
+    use crate::feed::Place;
+    use crate::feed::records::{Line, Records};
+
+    const START: Place = Place { line: 1, offset: 0 };
 
     fn ours(text: &str) -> Vec<Vec<String>> {
-        let mut lines = Lines::new(text.as_bytes()).expect("memory");
+        let mut lines = Records::new(text.as_bytes(), START);
         let mut records = Vec::new();
         while let Some((_, Line::Whole(record))) = lines.next(true).expect("closed quotes") {
             let (mut scratch, mut seen) = (vec![0; record.len()], Vec::new());
@@ -115,7 +118,7 @@ mod tests {
 
     /// Whether the quotes are as RFC 4180 has them; elsewhere the crate guesses, and we refuse.
     fn is_strict(text: &str) -> bool {
-        let mut lines = Lines::new(text.as_bytes()).expect("memory");
+        let mut lines = Records::new(text.as_bytes(), START);
         while let Ok(Some((_, line))) = lines.next(true) {
             match line {
                 Line::Whole(_) => {}

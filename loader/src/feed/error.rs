@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use super::lines::MAX_RECORD_BYTES;
-use super::{ColumnsError, Place};
+use super::{ColumnsError, MAX_RECORD_BYTES, Place};
 use crate::source::SourceError;
 
 /// Why a feed failed. The name of the file stands in front of it in every message; no value of a row stands in it.

@@ -1,12 +1,11 @@
 //! The columns of a feed: from the options, or from its first line.
 
-use super::lines::{Line, Lines};
-use super::{Columns, FeedError, Format, Shape, csv, tsv};
-use crate::source::Input;
+use super::records::Line;
+use super::{Block, Columns, FeedError, Format, Place, Shape, csv, tsv};
 
-/// The columns that the options or the header line give; passes over the header line.
+/// The columns that the options or the header line give; takes the header line off the first block.
 pub(super) fn columns(
-    lines: &mut Lines<Input<'_>>,
+    first: &mut Option<Block>,
     format: Format,
     shape: &Shape,
 ) -> Result<Option<Columns>, FeedError> {
@@ -21,16 +20,36 @@ pub(super) fn columns(
     match &shape.columns {
         Some(columns) => {
             if shape.header {
-                lines.next(quoting)?;
+                with_first(first, quoting, |_| ())?;
             }
             Ok(Some(columns.clone()))
         }
-        None => header_line(lines, quoting).map(Some),
+        None => with_first(first, quoting, |line| header_line(line, quoting))?.map(Some),
     }
 }
 
-fn header_line(lines: &mut Lines<Input<'_>>, quoting: bool) -> Result<Columns, FeedError> {
-    let (place, record) = match lines.next(quoting)? {
+/// Hands the first record to `use_it` and takes it off its block.
+fn with_first<T>(
+    first: &mut Option<Block>,
+    quoting: bool,
+    use_it: impl FnOnce(Option<(Place, Line<'_>)>) -> T,
+) -> Result<T, FeedError> {
+    let Some(block) = first else { return Ok(use_it(None)) };
+    if block.is_too_long() {
+        let used = use_it(Some((block.place(), Line::TooLong)));
+        *first = None;
+        return Ok(used);
+    }
+    let mut records = block.records();
+    let used = use_it(records.next(quoting)?);
+    let (rest, place) = records.rest();
+    let rest = (rest.len(), place);
+    block.begin_at(rest);
+    Ok(used)
+}
+
+fn header_line(line: Option<(Place, Line<'_>)>, quoting: bool) -> Result<Columns, FeedError> {
+    let (place, record) = match line {
         Some((place, Line::Whole(record))) => (place, record),
         Some((_, Line::TooLong)) => return Err(FeedError::long_header()),
         Some((_, Line::BadQuote(_))) => return Err(FeedError::NoHeader("has quotes that do not enclose a field")),

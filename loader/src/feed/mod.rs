@@ -1,22 +1,27 @@
 //! From bytes to records: CSV, TSV and JSON lines, one record at a time and none of them kept.
+//!
+//! A [`Feed`] cuts its stream into [`Block`]s of whole records; a [`Parser`] reads those, on any thread.
 
+mod blocks;
 mod columns;
 mod csv;
 mod error;
 mod format;
 mod header;
 mod jsonl;
-mod lines;
 mod quotes;
+mod records;
 mod tsv;
 
+pub use blocks::{Block, Space};
 pub use columns::{Column, Columns, ColumnsError};
 pub use error::FeedError;
 pub use format::Format;
-pub use lines::MAX_RECORD_BYTES;
+pub use records::MAX_RECORD_BYTES;
 
 use crate::source::Input;
-use lines::{Line, Lines};
+use blocks::Blocks;
+use records::Line;
 
 /// Where a record begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +102,10 @@ pub struct Shape {
 
 /// A feed that has been opened: its format and columns are known.
 pub struct Feed<'p> {
-    lines: Lines<Input<'p>>,
-    format: Format,
-    /// `None` for JSON lines.
-    columns: Option<Columns>,
+    blocks: Blocks<Input<'p>>,
+    parser: Parser,
+    /// The block that the header line stood in.
+    first: Option<Block>,
 }
 
 impl<'p> Feed<'p> {
@@ -109,73 +114,113 @@ impl<'p> Feed<'p> {
     /// # Errors
     /// When the bytes are no text, or neither format nor columns can be told from them.
     pub fn open(input: Input<'p>, name: &str, shape: &Shape) -> Result<Self, FeedError> {
-        let mut lines = Lines::new(input)?;
-        format::refuse_binary(lines.ahead())?;
+        let mut blocks = Blocks::new(input)?;
+        format::refuse_binary(blocks.ahead())?;
         let format = match shape.format.or_else(|| Format::of_name(name)) {
             Some(format) => format,
-            None => Format::of_first_line(lines.ahead())?,
+            None => Format::of_first_line(blocks.ahead())?,
         };
-        let columns = header::columns(&mut lines, format, shape)?;
-        Ok(Self { lines, format, columns })
+        let mut first = blocks.next(format == Format::Csv, Space::default())?;
+        let columns = header::columns(&mut first, format, shape)?;
+        Ok(Self { blocks, parser: Parser { format, columns }, first })
+    }
+
+    /// What reads its blocks.
+    #[must_use]
+    pub fn parser(&self) -> &Parser {
+        &self.parser
     }
 
     /// The format it is read as.
     #[must_use]
     pub fn format(&self) -> Format {
-        self.format
+        self.parser.format
     }
 
     /// Its columns; `None` for JSON lines.
     #[must_use]
     pub fn columns(&self) -> Option<&Columns> {
-        self.columns.as_ref()
+        self.parser.columns.as_ref()
     }
 
     /// The stream below, for its counts.
     #[must_use]
     pub fn input(&self) -> &Input<'p> {
-        self.lines.input()
+        self.blocks.input()
     }
 
-    /// Hands every record to `sink`, in order, without its empty lines.
+    /// The next records; `None` after the last.
     ///
     /// # Errors
-    /// When the stream breaks off, and those of the sink.
-    pub fn each<F>(&mut self, mut sink: F) -> Result<(), FeedError>
+    /// When the stream breaks off.
+    pub fn block(&mut self, space: Space) -> Result<Option<Block>, FeedError> {
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.blocks.next(self.parser.quoting(), space),
+        }
+    }
+}
+
+/// Reads the blocks of one feed.
+#[derive(Debug, Clone)]
+pub struct Parser {
+    format: Format,
+    /// `None` for JSON lines.
+    columns: Option<Columns>,
+}
+
+impl Parser {
+    fn quoting(&self) -> bool {
+        self.format == Format::Csv
+    }
+
+    /// Hands every record of a block to `sink`, in order, without its empty lines.
+    ///
+    /// # Errors
+    /// When the stream ends within quotes, and those of the sink.
+    pub fn each<F>(&self, block: &Block, mut sink: F) -> Result<(), FeedError>
     where
         F: FnMut(Place, Item<'_>) -> Result<(), FeedError>,
     {
-        let (lines, sink) = (&mut self.lines, &mut sink);
+        if block.is_too_long() {
+            return sink(block.place(), Item::TooLong);
+        }
+        let sink = &mut sink;
         match (&self.columns, self.format) {
             (None, _) => {
-                drive(lines, false, sink, |place, bytes, sink| jsonl::with_item(bytes, |item| sink(place, item)))
+                drive(block, false, sink, |place, bytes, sink| jsonl::with_item(bytes, |item| sink(place, item)))
             }
             (Some(columns), Format::Csv) => {
                 let mut scratch = vec![0; MAX_RECORD_BYTES];
-                drive(lines, true, sink, |place, bytes, sink| {
-                    let record = columns.record(|each| csv::fields(bytes, &mut scratch, each));
-                    sink(place, item(record, bytes))
+                drive(block, true, sink, |place, bytes, sink| {
+                    let mut record = Record::EMPTY;
+                    let count = csv::fields(bytes, &mut scratch, |at, field| columns.place(at, field, &mut record));
+                    sink(place, item(columns.are(count).then_some(record), bytes))
                 })
             }
-            (Some(columns), _) => drive(lines, false, sink, |place, bytes, sink| {
-                let record = columns.record(|each| tsv::fields(bytes, each));
-                sink(place, item(record, bytes))
+            (Some(columns), _) => drive(block, false, sink, |place, bytes, sink| {
+                let mut record = Record::EMPTY;
+                let count = tsv::fields(bytes, |at, field| columns.place(at, field, &mut record));
+                sink(place, item(columns.are(count).then_some(record), bytes))
             }),
         }
     }
 }
 
+#[inline]
 fn item<'a>(record: Option<Record<'a>>, bytes: &'a [u8]) -> Item<'a> {
     record.map_or(Item::Malformed(Malformed::FieldCount, bytes), |record| Item::Record(record, bytes))
 }
 
 /// Hands the lines that cannot be parsed to the sink, and all others to `parse`, together with the sink.
-fn drive<F, P>(lines: &mut Lines<Input<'_>>, quoting: bool, sink: &mut F, mut parse: P) -> Result<(), FeedError>
+#[inline]
+fn drive<F, P>(block: &Block, quoting: bool, sink: &mut F, mut parse: P) -> Result<(), FeedError>
 where
     F: FnMut(Place, Item<'_>) -> Result<(), FeedError>,
     P: FnMut(Place, &[u8], &mut F) -> Result<(), FeedError>,
 {
-    while let Some((place, line)) = lines.next(quoting)? {
+    let mut records = block.records();
+    while let Some((place, line)) = records.next(quoting)? {
         match line {
             Line::Whole(bytes) => parse(place, bytes, sink)?,
             Line::BadQuote(bytes) => sink(place, Item::Malformed(Malformed::BadQuote, bytes))?,
@@ -194,18 +239,20 @@ mod tests {
     fn read(name: &str, text: &[u8], shape: &Shape) -> Result<Vec<String>, FeedError> {
         let mut feed = Feed::open(Input::stream(text, |_| {}, Bounds::default())?, name, shape)?;
         let mut seen = Vec::new();
-        feed.each(|place, item| {
-            let text = match item {
-                Item::Record(record, _) => {
-                    Column::ALL.map(|column| String::from_utf8_lossy(record.get(column))).join("|")
-                }
-                Item::Malformed(why, _) => why.code().to_owned(),
-                Item::BadUtf8(_) => "bad utf8".to_owned(),
-                Item::TooLong => "too long".to_owned(),
-            };
-            seen.push(format!("{} {text}", place.line));
-            Ok(())
-        })?;
+        while let Some(block) = feed.block(Space::default())? {
+            feed.parser().each(&block, |place, item| {
+                let text = match item {
+                    Item::Record(record, _) => {
+                        Column::ALL.map(|column| String::from_utf8_lossy(record.get(column))).join("|")
+                    }
+                    Item::Malformed(why, _) => why.code().to_owned(),
+                    Item::BadUtf8(_) => "bad utf8".to_owned(),
+                    Item::TooLong => "too long".to_owned(),
+                };
+                seen.push(format!("{} {text}", place.line));
+                Ok(())
+            })?;
+        }
         Ok(seen)
     }
 

@@ -1,90 +1,19 @@
 //! The join of present images and new rows, visitor by visitor, in the order of pseudonyms.
 
-use std::cmp::Reverse;
 use std::ops::Range;
 
-use rayon::slice::ParallelSliceMut;
-
 use crate::entry::Entry;
-use crate::error::ImageError;
+use crate::error::{ImageError, WriteError};
 use crate::id::Pid;
 use crate::image::ProfileCursor;
 use crate::shard::Shard;
 
 use super::Purge;
-use super::batch::Batch;
-use super::ranking::Ranking;
+use super::rows::{Rows, Sorted, rank_of};
+use super::share::{BELOW_PID, PARTITIONS, REST_BITS, pid_of};
 
 /// The most feeds of one build.
 pub const MAX_FEEDS: usize = 65_536;
-
-/// A new row, ready to be sorted.
-#[derive(Clone, Copy)]
-struct Row {
-    pid: Pid,
-    feed: u16,
-    rank: u32,
-    entry: Entry,
-}
-
-impl Row {
-    /// The winner of a (visitor, segment) comes first; of equal rows that of the first feed.
-    fn order(&self) -> (u128, u32, Reverse<crate::time::Tick>, crate::time::Tick, u16) {
-        (self.pid.bits(), self.rank, Reverse(self.entry.observed), self.entry.expiry, self.feed)
-    }
-}
-
-/// The new rows of a build, sorted by visitor and segment.
-pub struct Rows(Vec<Row>);
-
-impl Rows {
-    /// Sorts the rows of all batches; ranks are provisional.
-    #[must_use]
-    pub fn sorted(batches: Vec<Batch>, ranking: &Ranking) -> Self {
-        let mut rows: Vec<Row> = Vec::new();
-        for (feed, batch) in batches.into_iter().enumerate() {
-            let ranks = ranking.map(batch.segments().names());
-            let row = |m: crate::membership::Membership| Row {
-                pid: m.pid(),
-                feed: feed as u16,
-                rank: ranks[m.segment() as usize],
-                entry: m.entry(),
-            };
-            if rows.is_empty() {
-                // Same size, same alignment: the allocation of the batch is used again.
-                rows = batch.into_rows().into_iter().map(row).collect();
-            } else {
-                rows.extend(batch.into_rows().into_iter().map(row));
-            }
-        }
-        rows.par_sort_unstable_by(|a, b| a.order().cmp(&b.order()));
-        Self(rows)
-    }
-
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// At most so many visitors are in the rows.
-    #[must_use]
-    pub fn visitors(&self) -> u64 {
-        self.0.chunk_by(|a, b| a.pid == b.pid).count() as u64
-    }
-
-    fn within(&self, part: Part) -> &[Row] {
-        let range = part.pids();
-        let place = |bits: u128| self.0.partition_point(|row| row.pid.bits() < bits);
-        &self.0[place(range.start)..place(range.end)]
-    }
-}
 
 /// Part `number` of the `2^bits` equal parts of the pseudonym space.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +55,7 @@ pub struct Visitor<'a> {
 /// Walks the join of one part.
 pub struct Join<'a> {
     present: Present<'a>,
-    rows: &'a [Row],
+    fresh: Fresh<'a>,
     purge: Option<&'a Purge>,
     merged: Vec<(u32, Entry)>,
     /// Entries that the purge dropped so far.
@@ -137,33 +66,35 @@ impl<'a> Join<'a> {
     /// Before the first visitor of the part. `maps`: the provisional rank of each rank, by shard.
     ///
     /// # Errors
-    /// When an image is damaged.
+    /// When an image is damaged, or rows on disk cannot be read.
     pub fn new(
         shards: &'a [Shard],
         maps: &'a [Vec<u32>],
         rows: &'a Rows,
         purge: Option<&'a Purge>,
         part: Part,
-    ) -> Result<Self, ImageError> {
-        let present = Present::new(shards, maps, part)?;
-        Ok(Self { present, rows: rows.within(part), purge, merged: Vec::new(), purged: 0 })
+    ) -> Result<Self, WriteError> {
+        let (present, fresh) = (Present::new(shards, maps, part)?, Fresh::new(rows, part)?);
+        Ok(Self { present, fresh, purge, merged: Vec::new(), purged: 0 })
     }
 
     /// The next visitor who keeps an entry; tells the fate of each new row by its feed.
     ///
     /// # Errors
-    /// When an image is damaged.
-    pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<Visitor<'_>>, ImageError> {
+    /// When an image is damaged, or rows on disk cannot be read.
+    pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<Visitor<'_>>, WriteError> {
         loop {
-            let pids = [self.present.pid(), self.rows.first().map(|row| row.pid)];
+            let pids = [self.present.pid(), self.fresh.pid()];
             let Some(pid) = pids.into_iter().flatten().min() else { return Ok(None) };
             self.merged.clear();
-            let known = self.present.pid() == Some(pid);
-            let own = self.rows.iter().take_while(|row| row.pid == pid).count();
-            let (own, rest) = self.rows.split_at(own);
+            let known = pids[0] == Some(pid);
             let kept = if known { self.present.entries() } else { &[] };
-            merge(kept, own, &mut self.merged, &mut fate);
-            self.rows = rest;
+            if pids[1] == Some(pid) {
+                merge(kept, self.fresh.rows, self.fresh.own(), &mut self.merged, &mut fate);
+                self.fresh.advance()?;
+            } else {
+                self.merged.extend_from_slice(kept);
+            }
             if known {
                 self.present.advance()?;
             }
@@ -179,27 +110,85 @@ impl<'a> Join<'a> {
     }
 }
 
-/// Merges two lists, ascending in rank. Of a rank's rows the first is the winner.
-fn merge(kept: &[(u32, Entry)], rows: &[Row], into: &mut Vec<(u32, Entry)>, fate: &mut impl FnMut(u16, Verdict)) {
+/// Merges two lists, ascending in rank.
+fn merge(
+    kept: &[(u32, Entry)],
+    rows: &Rows,
+    own: &[u128],
+    into: &mut Vec<(u32, Entry)>,
+    fate: &mut impl FnMut(u16, Verdict),
+) {
     let mut kept = kept.iter().peekable();
-    for group in rows.chunk_by(|a, b| a.rank == b.rank) {
-        let winner = group[0];
-        while let Some(&&before) = kept.peek().filter(|(rank, _)| *rank < winner.rank) {
+    for group in own.chunk_by(|a, b| rank_of(*a) == rank_of(*b)) {
+        let place = rows.winner(group);
+        let (rank, winner) = (rank_of(group[place]), rows.fact(group[place]));
+        while let Some(&&before) = kept.peek().filter(|(before, _)| *before < rank) {
             into.push(before);
             kept.next();
         }
-        let present = kept.next_if(|(rank, _)| *rank == winner.rank).map(|(_, entry)| *entry);
+        let present = kept.next_if(|(before, _)| *before == rank).map(|(_, entry)| *entry);
         let verdict = match present {
             Some(present) if !winner.entry.beats(present) => Verdict::Unchanged,
             _ if winner.entry.is_removal() => Verdict::Removed,
             Some(_) => Verdict::Renewed,
             None => Verdict::New,
         };
-        into.push((winner.rank, present.map_or(winner.entry, |present| present.merge(winner.entry))));
+        into.push((rank, present.map_or(winner.entry, |present| present.merge(winner.entry))));
         fate(winner.feed, verdict);
-        group[1..].iter().for_each(|row| fate(row.feed, Verdict::Unchanged));
+        let others = group[..place].iter().chain(&group[place + 1..]);
+        others.for_each(|row| fate(rows.fact(*row).feed, Verdict::Unchanged));
     }
     into.extend(kept);
+}
+
+/// The new rows within a part, a visitor at a time.
+struct Fresh<'a> {
+    rows: &'a Rows,
+    pids: Range<u128>,
+    /// The partition after the one that is sorted.
+    next: usize,
+    sorted: Sorted,
+    /// The rows of the visitor on whom it stands.
+    own: Range<usize>,
+}
+
+impl<'a> Fresh<'a> {
+    fn new(rows: &'a Rows, part: Part) -> Result<Self, WriteError> {
+        let pids = part.pids();
+        let next = (pids.start >> REST_BITS) as usize;
+        let mut fresh = Self { rows, pids, next, sorted: Sorted::default(), own: 0..0 };
+        fresh.advance()?;
+        Ok(fresh)
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        let row = self.sorted.rows.get(self.own.start).filter(|_| !self.own.is_empty())?;
+        Some(pid_of(self.next - 1, *row)).filter(|pid| pid.bits() < self.pids.end)
+    }
+
+    fn own(&self) -> &[u128] {
+        &self.sorted.rows[self.own.clone()]
+    }
+
+    fn advance(&mut self) -> Result<(), WriteError> {
+        self.own.start = self.own.end;
+        while self.own.start == self.sorted.rows.len() {
+            let begins = (self.next as u128) << REST_BITS;
+            if self.rows.is_empty() || self.next == PARTITIONS || begins >= self.pids.end {
+                return Ok(());
+            }
+            self.rows.sort(self.next, &mut self.sorted)?;
+            self.next += 1;
+            // A part smaller than a partition begins within it.
+            let partition = self.next - 1;
+            let first = self.sorted.rows.partition_point(|row| pid_of(partition, *row).bits() < self.pids.start);
+            self.own = first..first;
+        }
+        let rest = &self.sorted.rows[self.own.start..];
+        let pid = rest[0] >> BELOW_PID;
+        self.own.end += rest.iter().take_while(|row| **row >> BELOW_PID == pid).count();
+        Ok(())
+    }
 }
 
 /// The visitors of the present images within a part.

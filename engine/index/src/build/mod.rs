@@ -1,20 +1,29 @@
-//! Bulk builds: what feeds brought is sorted once, joined with the present images, and frozen into new ones.
+//! Bulk builds: what feeds brought is sorted, joined with the present images, and frozen into new ones.
 //!
-//! A build walks the join twice, in parts of the pseudonym space. The *survey* counts visitors, times and outcomes, so
-//! that shards, tables and ranks are known; the *freeze* writes the images. Between the two nothing but counts is kept.
+//! Rows are kept apart by the leading bits of their pseudonyms from the moment they are taken, in memory and, beyond a
+//! bound, in a file. A build walks the join twice, in parts of the pseudonym space, and sorts a partition of rows as
+//! it comes to it. The *survey* counts visitors, times and outcomes, so that shards, tables and ranks are known; the
+//! *freeze* writes the images. Between the two nothing but counts is kept: sorting again what fits into a cache is
+//! cheaper than the memory for a second copy.
 
 mod batch;
+mod codes;
 mod freeze;
 mod join;
+mod memory;
 mod ranking;
+mod rows;
+mod share;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use batch::Batch;
 pub use freeze::freeze;
-pub use join::{MAX_FEEDS, Rows};
+pub use join::MAX_FEEDS;
+pub use memory::{DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES, Memory};
 pub use ranking::{Ranking, Settled};
+pub use rows::Rows;
 pub use survey::{Input, survey};
 
 use crate::entry::Entry;

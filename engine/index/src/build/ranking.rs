@@ -29,7 +29,8 @@ impl Ranking {
             }
         }
         for batch in batches {
-            batch.segments().names().iter().for_each(|name| ranking.add(name, batch.source()));
+            let names = batch.shares().flat_map(|share| share.segments.names());
+            names.for_each(|name| ranking.add(name, batch.source()));
         }
         ranking
     }

@@ -2,12 +2,14 @@
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::error::{ImageError, WriteError};
+use crate::error::WriteError;
 use crate::manifest::Outcome;
 use crate::shard::Shard;
 use crate::times::TimesBuilder;
 
-use super::join::{Join, Part, Rows, Verdict, Visitor};
+use super::codes::EntryCodes;
+use super::join::{Join, Part, Verdict, Visitor};
+use super::rows::Rows;
 use super::{Progress, Purge};
 
 /// The fewest parts in which a build walks, as a power of two: enough for every core to have some.
@@ -73,12 +75,12 @@ pub struct Input<'a> {
 /// When an image is damaged, or the index would go beyond the bounds of the format.
 pub fn survey(input: &Input<'_>, segments: usize, feeds: usize, progress: &dyn Progress) -> Result<Plan, WriteError> {
     let present: u64 = input.shards.iter().map(|shard| u64::from(shard.visitors())).sum();
-    let at_most = present + input.rows.visitors();
+    let at_most = present + input.rows.visitors()?;
     let needed = at_most.div_ceil(u64::from(input.shard_visitors)).max(1).next_power_of_two().ilog2() + SPARE_PART_BITS;
     let part_bits = needed.max(input.shards.len().max(1).ilog2()).clamp(MIN_PART_BITS, MAX_PART_BITS);
     let parts = (0..1u32 << part_bits).into_par_iter();
     let parts = parts.map(|number| survey_part(input, Part { number, bits: part_bits }, segments, feeds, progress));
-    let parts: Vec<PartSurvey> = parts.collect::<Result<_, ImageError>>()?;
+    let parts: Vec<PartSurvey> = parts.collect::<Result<_, WriteError>>()?;
     let shard_bits = shard_bits(&parts, part_bits, u64::from(input.shard_visitors))?;
     let mut plan = Plan {
         part_bits,
@@ -155,14 +157,14 @@ fn survey_part(
     segments: usize,
     feeds: usize,
     progress: &dyn Progress,
-) -> Result<PartSurvey, ImageError> {
+) -> Result<PartSurvey, WriteError> {
     let mut found = PartSurvey {
         visitors: 0,
         entries: 0,
         times: TimesBuilder::default(),
         kept: vec![0; segments],
-        members: vec![0; segments],
-        outcomes: vec![Outcome::default(); feeds],
+        members: Vec::new(),
+        outcomes: Vec::new(),
         purged: 0,
     };
     let mut join = Join::new(input.shards, input.maps, input.rows, input.purge, part)?;
@@ -176,15 +178,20 @@ fn survey_part(
             Verdict::Removed => outcome.removed += 1,
         }
     };
+    let (mut times, mut removals) = (EntryCodes::default(), vec![0; segments]);
     while let Some(Visitor { entries, .. }) = join.next(&mut fate)? {
         found.visitors += 1;
         found.entries += entries.len() as u64;
         for &(rank, entry) in entries {
-            found.times.note(entry);
+            times.code(entry);
             found.kept[rank as usize] += 1;
-            found.members[rank as usize] += u64::from(!entry.is_removal());
+            if entry.is_removal() {
+                removals[rank as usize] += 1;
+            }
         }
     }
+    times.finish().iter().for_each(|&entry| found.times.note(entry));
+    found.members = found.kept.iter().zip(&removals).map(|(kept, removals): (&u64, &u64)| kept - removals).collect();
     found.purged = join.purged;
     found.outcomes = outcomes;
     progress.advance(found.entries);

@@ -13,9 +13,18 @@ use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 pub struct BlockDirectory {
     visitors: u32,
     policy: Policy,
-    /// Start of each container within the section, one more for the end of the last.
-    starts: Vec<u64>,
-    members: Vec<u32>,
+    slots: Vec<Slot>,
+    /// Where its containers end within the section.
+    end: u64,
+}
+
+/// Where one container lies, on one line of the processor's cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    /// Start within the section.
+    start: u64,
+    members: u32,
+    bytes: u32,
 }
 
 impl BlockDirectory {
@@ -29,18 +38,17 @@ impl BlockDirectory {
     #[inline]
     #[must_use]
     pub fn members(&self, slot: usize) -> u32 {
-        self.members.get(slot).copied().unwrap_or(0)
+        self.slots.get(slot).map_or(0, |slot| slot.members)
     }
 
     /// A container; `None` when the section is cut.
     #[inline]
     #[must_use]
     pub fn container<'a>(&self, section: &'a [u8], slot: usize) -> Option<Container<'a>> {
-        let members = self.members(slot);
-        if members == 0 {
+        let Some(&Slot { start, members, bytes }) = self.slots.get(slot).filter(|slot| slot.members > 0) else {
             return Some(Container::Empty);
-        }
-        let bytes = section.get(self.starts[slot] as usize..self.starts[slot + 1] as usize)?;
+        };
+        let bytes = section.get(start as usize..)?.get(..bytes as usize)?;
         Container::new(self.policy.kind(members), members, self.visitors, bytes)
     }
 
@@ -52,7 +60,7 @@ impl BlockDirectory {
         let mut blocks = Vec::new();
         for first in (0..visitors).step_by(BLOCK as usize) {
             let block = Self::read(&mut cursor, slots, (visitors - first).min(BLOCK), policy, start)?;
-            start = *block.starts.last()?;
+            start = block.end;
             blocks.push(block);
         }
         (cursor.rest().is_empty() && start == section as u64).then_some(blocks)
@@ -60,26 +68,22 @@ impl BlockDirectory {
 
     fn read(cursor: &mut Cursor<'_>, slots: usize, visitors: u32, policy: Policy, first: u64) -> Option<Self> {
         let present = cursor.take(slots.div_ceil(8))?;
-        let mut starts = Vec::with_capacity(slots + 1);
-        let mut members = Vec::with_capacity(slots);
+        let mut found = Vec::with_capacity(slots);
         let mut start = first;
         for slot in 0..slots {
-            starts.push(start);
             if present[slot / 8] >> (slot % 8) & 1 == 0 {
-                members.push(0);
+                found.push(Slot { start, members: 0, bytes: 0 });
                 continue;
             }
-            let count = cursor.varint()?.checked_add(1).filter(|count| *count <= visitors)?;
-            let kind = policy.kind(count);
-            let size = match fixed_size(kind, count, visitors) {
+            let members = cursor.varint()?.checked_add(1).filter(|count| *count <= visitors)?;
+            let bytes = match fixed_size(policy.kind(members), members, visitors) {
                 Some(size) => size,
                 None => map_bytes(visitors) + u32::from(cursor.u16()?),
             };
-            members.push(count);
-            start += u64::from(size);
+            found.push(Slot { start, members, bytes });
+            start += u64::from(bytes);
         }
-        starts.push(start);
-        Some(Self { visitors, policy, starts, members })
+        Some(Self { visitors, policy, slots: found, end: start })
     }
 }
 

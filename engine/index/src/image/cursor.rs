@@ -4,6 +4,7 @@ use crate::dictionary::remainder_from;
 use crate::entry::Entry;
 use crate::error::ImageError;
 use crate::id::Pid;
+use crate::profiles::ProfileBytes;
 
 use super::reader::Image;
 use super::section::Section;
@@ -14,7 +15,7 @@ pub struct ProfileCursor<'a> {
     bucket: usize,
     end: usize,
     pids: std::vec::IntoIter<Pid>,
-    profiles: std::vec::IntoIter<&'a [u8]>,
+    profiles: std::vec::IntoIter<ProfileBytes<'a>>,
     current: Option<Pid>,
     /// The entries of the visitor on whom the cursor stands, ascending in rank.
     pub entries: Vec<(u32, Entry)>,
@@ -57,7 +58,7 @@ impl<'a> ProfileCursor<'a> {
         let remainders = bucket.remainders.chunks_exact(header.geometry.remainder_bytes());
         let pids = remainders.map(|bytes| header.geometry.pid(header.shard, index, remainder_from(bytes)));
         let pids: Option<Vec<Pid>> = pids.collect();
-        let profiles: Option<Vec<&[u8]>> = bucket.profiles().collect();
+        let profiles: Option<Vec<ProfileBytes<'a>>> = bucket.profiles().collect();
         let (pids, profiles) =
             pids.zip(profiles).ok_or_else(|| self.image.damaged(Section::Records, "whole records"))?;
         (self.pids, self.profiles) = (pids.into_iter(), profiles.into_iter());

@@ -5,7 +5,7 @@ use crate::checksum::checksum;
 use crate::containers::Policy;
 use crate::dictionary::{Geometry, MAX_BUCKET_BITS, MAX_SHARD_BITS};
 use crate::error::ImageError;
-use crate::profiles::GAP_CODE_NIBBLES;
+use crate::gaps::{HUFFMAN, NIBBLES};
 use crate::time::{Span, Tick, TickLength};
 
 /// The first eight bytes of an image.
@@ -115,7 +115,7 @@ impl Header {
             && geometry.bucket_bits <= MAX_BUCKET_BITS
             && geometry.remainder_bytes() == usize::from(remainder_bytes)
             && u64::from(shard) < 1 << geometry.shard_bits
-            && gap_code == GAP_CODE_NIBBLES
+            && [NIBBLES, HUFFMAN].contains(&gap_code)
             && policy.array_below <= policy.elias_fano_below
             && policy.elias_fano_below <= policy.sparse_below
             && memberships <= entries;

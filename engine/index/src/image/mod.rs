@@ -1,5 +1,6 @@
 //! One shard, frozen in one file, both ways round: pseudonym -> profile, segment -> ordinals. FORMAT.md has every byte.
 
+mod batch;
 mod containers;
 mod cursor;
 mod header;
@@ -9,6 +10,7 @@ mod section;
 mod verify;
 mod writer;
 
+pub use batch::{Search, touch};
 pub use containers::BlockDirectory;
 pub use cursor::ProfileCursor;
 pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, MAGIC};

@@ -1,4 +1,4 @@
-//! The segment table of an image: rank -> name, source, cardinality.
+//! The segment table of an image: rank -> name and source. How many members a segment has, the containers tell.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,17 +11,15 @@ use crate::segments::is_segment_name;
 pub struct Names {
     names: Vec<Arc<str>>,
     sources: Vec<Arc<str>>,
-    members: Vec<u32>,
     ranks: HashMap<Arc<str>, u32>,
 }
 
 impl Names {
     /// Adds a segment at the next rank.
-    pub fn push(&mut self, name: Arc<str>, source: Arc<str>, members: u32) {
+    pub fn push(&mut self, name: Arc<str>, source: Arc<str>) {
         self.ranks.insert(Arc::clone(&name), self.names.len() as u32);
         self.names.push(name);
         self.sources.push(source);
-        self.members.push(members);
     }
 
     /// The rank of a name.
@@ -42,28 +40,12 @@ impl Names {
         &self.sources
     }
 
-    /// How many visitors of the shard have an entry of life > 0, by rank.
-    #[must_use]
-    pub fn members(&self) -> &[u32] {
-        &self.members
-    }
-
-    /// Appends the table: the source names, then (name, source, cardinality) by rank.
+    /// Appends the table: names by rank, then runs of segments with the same source.
     pub fn write(&self, into: &mut Vec<u8>) {
-        let mut numbers: HashMap<&str, u32> = HashMap::new();
-        let mut sources: Vec<&str> = Vec::new();
-        for source in &self.sources {
-            numbers.entry(source).or_insert_with(|| {
-                sources.push(source);
-                sources.len() as u32 - 1
-            });
-        }
-        put_varint(into, sources.len() as u32);
-        sources.iter().for_each(|source| put_text(into, source));
-        for ((name, source), members) in self.names.iter().zip(&self.sources).zip(&self.members) {
-            put_text(into, name);
-            put_varint(into, numbers[&**source]);
-            put_varint(into, *members);
+        self.names.iter().for_each(|name| put_text(into, name));
+        for run in self.sources.chunk_by(|a, b| a == b) {
+            put_varint(into, run.len() as u32);
+            put_text(into, &run[0]);
         }
     }
 
@@ -71,13 +53,14 @@ impl Names {
     #[must_use]
     pub fn read(bytes: &[u8], segments: u32) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
-        let count = cursor.varint()?;
-        let sources: Vec<Arc<str>> = (0..count).map(|_| cursor.text().map(Into::into)).collect::<Option<_>>()?;
+        let name = |cursor: &mut Cursor<'_>| cursor.text().filter(|name| is_segment_name(name)).map(Arc::from);
+        let all: Vec<Arc<str>> = (0..segments).map(|_| name(&mut cursor)).collect::<Option<_>>()?;
         let mut names = Self::default();
-        for _ in 0..segments {
-            let name = cursor.text().filter(|name| is_segment_name(name))?;
-            let source = sources.get(cursor.varint()? as usize)?;
-            names.push(name.into(), Arc::clone(source), cursor.varint()?);
+        let mut all = all.into_iter();
+        while !all.as_slice().is_empty() {
+            let run = cursor.varint().filter(|run| (1..=all.len()).contains(&(*run as usize)))?;
+            let source: Arc<str> = cursor.text()?.into();
+            all.by_ref().take(run as usize).for_each(|name| names.push(name, Arc::clone(&source)));
         }
         (cursor.rest().is_empty() && names.ranks.len() == names.names.len()).then_some(names)
     }
@@ -90,14 +73,14 @@ mod tests {
     #[test]
     fn the_table_round_trips() {
         let mut names = Names::default();
-        for (name, source, members) in [("interest.opera", "mag", 7), ("a \"b\"", "crm", 0), ("é", "mag", u32::MAX)] {
-            names.push(name.into(), source.into(), members);
+        for (name, source) in [("interest.opera", "mag"), ("a \"b\"", "crm"), ("é", "mag"), ("è", "mag")] {
+            names.push(name.into(), source.into());
         }
         let mut bytes = Vec::new();
         names.write(&mut bytes);
-        assert_eq!(Names::read(&bytes, 3), Some(names.clone()));
+        assert_eq!(Names::read(&bytes, 4), Some(names.clone()));
         assert_eq!((names.rank("é"), names.rank("x")), (Some(2), None));
-        assert!(Names::read(&bytes, 2).is_none() && Names::read(&bytes, 4).is_none());
-        (0..bytes.len()).for_each(|cut| assert_eq!(Names::read(&bytes[..cut], 3), None));
+        assert!(Names::read(&bytes, 3).is_none() && Names::read(&bytes, 5).is_none());
+        (0..bytes.len()).for_each(|cut| assert_eq!(Names::read(&bytes[..cut], 4), None));
     }
 }

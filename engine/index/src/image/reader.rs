@@ -9,7 +9,8 @@ use crate::entry::Entry;
 use crate::error::ImageError;
 use crate::id::Pid;
 use crate::mmap::Bytes;
-use crate::profiles::Profile;
+use crate::gaps::GapCode;
+use crate::profiles::{Profile, ProfileBytes};
 use crate::time::Tick;
 use crate::times::Times;
 
@@ -28,6 +29,7 @@ pub struct Image {
     sections: Sections,
     names: Names,
     times: Times,
+    gaps: GapCode,
     blocks: Vec<BlockDirectory>,
 }
 
@@ -37,7 +39,7 @@ pub struct ProfileRef<'a> {
     /// The visitor's rank in the shard.
     pub ordinal: u32,
     /// The bytes of the profile.
-    pub bytes: &'a [u8],
+    pub bytes: ProfileBytes<'a>,
 }
 
 impl Image {
@@ -56,7 +58,7 @@ impl Image {
     pub fn over(file: String, bytes: Bytes) -> Result<Self, ImageError> {
         let header = Header::read(&file, &bytes)?;
         let sections = Sections::read(&file, &bytes)?;
-        for section in [Section::Segments, Section::Times, Section::Cardinalities] {
+        for section in [Section::Segments, Section::Times, Section::Gaps, Section::Cardinalities] {
             sections.check(&file, &bytes, section)?;
         }
         let part = |section| &bytes[sections.range(section)];
@@ -64,6 +66,8 @@ impl Image {
         let names = names.ok_or_else(|| damage(&file, Section::Segments, "a segment table"))?;
         let times =
             Times::read(part(Section::Times)).ok_or_else(|| damage(&file, Section::Times, "a table of times"))?;
+        let gaps = GapCode::read_tables(header.gap_code, part(Section::Gaps));
+        let gaps = gaps.ok_or_else(|| damage(&file, Section::Gaps, "the tables of the gap code"))?;
         let geometry = header.geometry;
         let sized = [
             (Section::Directory, (geometry.buckets() + 1) * crate::dictionary::DIRECTORY_ENTRY),
@@ -79,7 +83,7 @@ impl Image {
         let blocks =
             BlockDirectory::read_all(part(Section::Cardinalities), slots, geometry.visitors, header.policy, containers);
         let blocks = blocks.ok_or_else(|| damage(&file, Section::Cardinalities, "cardinalities of every block"))?;
-        Ok(Self { file, bytes, header, sections, names, times, blocks })
+        Ok(Self { file, bytes, header, sections, names, times, gaps, blocks })
     }
 
     /// Checks the checksum of every section. Reads the whole file.
@@ -126,6 +130,13 @@ impl Image {
         &self.names
     }
 
+    /// How many visitors have an entry of life > 0 of each segment, dead or not, by rank. Linear in segments x blocks.
+    #[must_use]
+    pub fn members(&self) -> Vec<u32> {
+        let slots = 0..self.header.segments as usize;
+        slots.map(|slot| self.blocks.iter().map(|block| block.members(slot)).sum()).collect()
+    }
+
     /// The times that occur.
     #[must_use]
     pub fn times(&self) -> &Times {
@@ -167,13 +178,23 @@ impl Image {
         Ok(Some(ProfileRef { ordinal: bucket.start + place as u32, bytes }))
     }
 
+    /// Splits a profile's bytes into its parts.
+    ///
+    /// # Errors
+    /// When they are cut.
+    #[inline]
+    pub fn profile<'a>(&'a self, bytes: ProfileBytes<'a>) -> Result<Profile<'a>, ImageError> {
+        let profile = Profile::new(bytes, &self.times, &self.gaps);
+        profile.ok_or_else(|| self.damaged(Section::Records, "a sound profile"))
+    }
+
     /// Reads a profile's entries, ascending in rank, after what is in `into`.
     ///
     /// # Errors
     /// When the profile is damaged.
     #[inline]
-    pub fn entries(&self, profile: &[u8], into: &mut Vec<(u32, Entry)>) -> Result<(), ImageError> {
-        let read = Profile::new(profile, &self.times).and_then(|profile| profile.read(&self.times, into));
+    pub fn entries(&self, profile: ProfileBytes<'_>, into: &mut Vec<(u32, Entry)>) -> Result<(), ImageError> {
+        let read = self.profile(profile)?.read(into);
         let segments = self.header.segments;
         let known = read.filter(|()| into.last().is_none_or(|(rank, _)| *rank < segments));
         known.ok_or_else(|| self.damaged(Section::Records, "a sound profile"))
@@ -196,10 +217,11 @@ impl Image {
         let (geometry, directory) = (self.header.geometry, self.part(Section::Directory));
         let ends = geometry.find(directory, index).zip(geometry.find(directory, index + 1));
         let bucket = ends.and_then(|((start, from), (end, to))| {
-            let record = self.part(Section::Records).get(from..to)?;
+            let tail = self.part(Section::Records).get(from..)?;
             let visitors = end.checked_sub(start)?;
-            let (remainders, rest) = record.split_at_checked(visitors as usize * geometry.remainder_bytes())?;
-            Some(Bucket { start, visitors, remainders, rest })
+            let (remainders, rest) = tail.split_at_checked(visitors as usize * geometry.remainder_bytes())?;
+            let length = to.checked_sub(from)?.checked_sub(remainders.len())?;
+            (length <= rest.len()).then_some(Bucket { start, visitors, remainders, rest, length })
         });
         bucket.ok_or_else(|| self.damaged(Section::Directory, "buckets within the records"))
     }
@@ -232,24 +254,27 @@ pub struct Bucket<'a> {
     pub visitors: u32,
     /// Their remainders.
     pub remainders: &'a [u8],
+    /// What follows them, to the end of the section.
     rest: &'a [u8],
+    /// How many bytes of it are the record's.
+    length: usize,
 }
 
 impl<'a> Bucket<'a> {
     /// The bytes of each profile; `None` in place of one that is cut.
     #[inline]
-    pub fn profiles(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
-        let rest = self.rest;
-        let mut lengths = Cursor::new(rest);
+    pub fn profiles(&self) -> impl Iterator<Item = Option<ProfileBytes<'a>>> + use<'a> {
+        let (rest, end) = (self.rest, self.length);
+        let mut lengths = Cursor::new(&rest[..end]);
         let mut skip = lengths;
         // The profiles begin after the last length.
         let all = (0..self.visitors).try_for_each(|_| skip.varint().map(drop));
         let mut at = skip.position();
         (0..self.visitors).map(move |_| {
             all?;
-            let end = at.checked_add(lengths.varint()? as usize)?;
-            let profile = rest.get(at..end)?;
-            at = end;
+            let length = lengths.varint()? as usize;
+            let profile = ProfileBytes { tail: rest.get(at..)?, length };
+            at = at.checked_add(length).filter(|at| *at <= end)?;
             Some(profile)
         })
     }

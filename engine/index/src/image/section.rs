@@ -24,6 +24,8 @@ pub enum Section {
     Segments,
     /// The times that occur.
     Times,
+    /// The tables of the gap code.
+    Gaps,
     /// Start rank and record offset of each bucket.
     Directory,
     /// Remainders, lengths and profiles of each bucket.
@@ -38,9 +40,10 @@ pub enum Section {
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Segments,
         Self::Times,
+        Self::Gaps,
         Self::Directory,
         Self::Records,
         Self::Expiries,
@@ -54,6 +57,7 @@ impl Section {
         match self {
             Self::Segments => "segments",
             Self::Times => "times",
+            Self::Gaps => "gaps",
             Self::Directory => "directory",
             Self::Records => "records",
             Self::Expiries => "expiries",

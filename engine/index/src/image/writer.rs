@@ -9,7 +9,8 @@ use crate::dictionary::{Geometry, put_remainder};
 use crate::entry::Entry;
 use crate::error::WriteError;
 use crate::id::Pid;
-use crate::profiles::{self, GAP_CODE_NIBBLES};
+use crate::gaps::{GapCode, GapCounts};
+use crate::profiles;
 use crate::segments::Segment;
 use crate::time::{Tick, TickLength};
 use crate::times::{TimeCodes, Times};
@@ -21,6 +22,9 @@ use super::section::Sections;
 
 /// The next expiry of a bucket is at most this many ticks after the time base; a bucket beyond is always looked at.
 pub const EXPIRY_SATURATED: u16 = u16::MAX;
+
+/// So many visitors tell which code the gaps of an image get. Pseudonyms are random, so the first are a fair sample.
+const SAMPLE_VISITORS: usize = 50_000;
 
 /// An image's bytes and what is in them.
 pub struct WrittenImage {
@@ -47,6 +51,8 @@ pub struct ImageWriter<'a> {
     shard: u32,
     ordinal: u32,
     entries: u64,
+    gaps: Option<GapCode>,
+    sample: Sample,
     bucket: Bucket,
     directory: Vec<u8>,
     records: Vec<u8>,
@@ -55,6 +61,13 @@ pub struct ImageWriter<'a> {
     containers: ContainersWriter,
     members: Vec<u32>,
     codes_scratch: Vec<u64>,
+}
+
+/// The first visitors, kept until the code of their gaps is known.
+#[derive(Default)]
+struct Sample {
+    visitors: Vec<(Pid, usize)>,
+    entries: Vec<(u32, Entry)>,
 }
 
 /// The bucket being filled.
@@ -80,6 +93,8 @@ impl<'a> ImageWriter<'a> {
             shard,
             ordinal: 0,
             entries: 0,
+            gaps: None,
+            sample: Sample::default(),
             bucket: Bucket::default(),
             directory: Vec::new(),
             records: Vec::new(),
@@ -97,13 +112,35 @@ impl<'a> ImageWriter<'a> {
     /// When the shard goes beyond a bound of the format.
     pub fn push(&mut self, pid: Pid, entries: &[(u32, Entry)]) -> Result<(), WriteError> {
         debug_assert!(!entries.is_empty() && self.ordinal < self.geometry.visitors);
+        if self.gaps.is_some() {
+            return self.encode(pid, entries);
+        }
+        self.sample.entries.extend_from_slice(entries);
+        self.sample.visitors.push((pid, self.sample.entries.len()));
+        if self.sample.visitors.len() < SAMPLE_VISITORS { Ok(()) } else { self.choose_gap_code() }
+    }
+
+    /// Finds the code for the gaps from the visitors kept so far, and encodes those.
+    fn choose_gap_code(&mut self) -> Result<(), WriteError> {
+        let Sample { visitors, entries } = std::mem::take(&mut self.sample);
+        let starts = std::iter::once(0).chain(visitors.iter().map(|(_, end)| *end));
+        let ranges = || starts.clone().zip(&visitors).map(|(start, &(pid, end))| (pid, &entries[start..end]));
+        let mut counts = GapCounts::new(self.shared.segments.len() as u32);
+        ranges().for_each(|(_, entries)| counts.note(entries.iter().map(|(rank, _)| *rank)));
+        let share = f64::from(self.geometry.visitors) / visitors.len().max(1) as f64;
+        self.gaps = Some(counts.choose(share));
+        ranges().try_for_each(|(pid, entries)| self.encode(pid, entries))
+    }
+
+    fn encode(&mut self, pid: Pid, entries: &[(u32, Entry)]) -> Result<(), WriteError> {
         let bucket = self.geometry.bucket(pid);
         while self.bucket.index < bucket {
             self.close_bucket()?;
         }
         put_remainder(&mut self.bucket.remainders, self.geometry.remainder(pid), self.geometry.remainder_bytes());
         let start = self.bucket.profiles.len();
-        profiles::write(entries, self.times, self.codes, &mut self.codes_scratch, &mut self.bucket.profiles);
+        let gaps = self.gaps.as_ref().unwrap_or(&GapCode::Nibbles);
+        profiles::write(entries, self.times, self.codes, gaps, &mut self.codes_scratch, &mut self.bucket.profiles);
         put_varint(&mut self.bucket.lengths, (self.bucket.profiles.len() - start) as u32);
         self.note_members(entries);
         self.entries += entries.len() as u64;
@@ -165,6 +202,9 @@ impl<'a> ImageWriter<'a> {
     /// # Errors
     /// When the shard goes beyond a bound of the format.
     pub fn finish(mut self) -> Result<WrittenImage, WriteError> {
+        if self.gaps.is_none() {
+            self.choose_gap_code()?;
+        }
         debug_assert_eq!(self.ordinal, self.geometry.visitors);
         while self.bucket.index < self.geometry.buckets() {
             self.close_bucket()?;
@@ -174,12 +214,13 @@ impl<'a> ImageWriter<'a> {
             self.close_block(self.ordinal % BLOCK);
         }
         let time_base = self.expiries.iter().flatten().min().copied().unwrap_or(Tick::new(0));
+        let gaps = self.gaps.as_ref().unwrap_or(&GapCode::Nibbles);
         let header = Header {
             tick: self.shared.tick,
             time_base,
             shard: self.shard,
             geometry: self.geometry,
-            gap_code: GAP_CODE_NIBBLES,
+            gap_code: gaps.number(),
             policy: Policy::COMPACT,
             segments: self.members.len() as u32,
             memberships: self.members.iter().map(|&members| u64::from(members)).sum(),
@@ -187,14 +228,15 @@ impl<'a> ImageWriter<'a> {
         };
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.records.len() + self.containers.containers.len());
         header.write(&mut bytes);
-        let (mut segments, mut times) = (Vec::new(), Vec::new());
+        let (mut segments, mut times, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+        gaps.write_tables(&mut tables);
         self.names().write(&mut segments);
         self.times.write(&mut times);
         let expiries: Vec<u8> =
             self.expiries.iter().flat_map(|&next| saturate(next, time_base).to_le_bytes()).collect();
         let ContainersWriter { directory: cardinalities, containers, .. } = &self.containers;
         Sections::write(
-            [&segments, &times, &self.directory, &self.records, &expiries, cardinalities, containers],
+            [&segments, &times, &tables, &self.directory, &self.records, &expiries, cardinalities, containers],
             &mut bytes,
         );
         Ok(WrittenImage { bytes, header })
@@ -202,8 +244,8 @@ impl<'a> ImageWriter<'a> {
 
     fn names(&self) -> Names {
         let mut names = Names::default();
-        for (Segment { name, source }, &members) in self.shared.segments.iter().zip(&self.members) {
-            names.push(Arc::clone(name), Arc::clone(source), members);
+        for Segment { name, source } in &self.shared.segments {
+            names.push(Arc::clone(name), Arc::clone(source));
         }
         names
     }

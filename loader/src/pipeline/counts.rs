@@ -1,18 +1,12 @@
-//! One feed, from records to a batch: read, admitted, counted; nothing is written here.
+//! What became of the rows of a feed, and whether that is good enough.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
-
-use usher_index::{Admission, Batch, Refusal};
 
 use crate::advice::advice;
-use crate::feed::{Feed, FeedError, Item, Malformed, Place, Record};
-use crate::quarantine::{OnlyLines, Quarantine, Quarantined};
-use crate::row::{self, Refused};
-use crate::source::Sent;
+use crate::feed::{FeedError, Place};
+use crate::quarantine::{Quarantine, Quarantined};
 
 /// Up to so many rows that are not taken, the share that they make says nothing about a feed.
 pub const FEW_ROWS: u64 = 100;
@@ -40,6 +34,17 @@ impl Counts {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.malformed.values().chain(self.refused.values()).sum()
+    }
+
+    /// Adds what became of other rows.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.taken += other.taken;
+        self.shortened += other.shortened;
+        self.skipped += other.skipped;
+        for (sums, counts) in [(&mut self.malformed, &other.malformed), (&mut self.refused, &other.refused)] {
+            counts.iter().for_each(|(code, count)| *sums.entry(code).or_default() += count);
+        }
     }
 
     /// The reasons with their counts, most frequent first; where the first such row is; what to do about the first.
@@ -82,104 +87,6 @@ impl FromStr for Percent {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
         number.filter(|percent| (0.0..=100.0).contains(percent)).map(Self).ok_or("expected a share from 0% to 100%")
-    }
-}
-
-/// What reading a feed gave.
-pub struct Harvest {
-    /// The memberships.
-    pub batch: Batch,
-    /// What became of the rows.
-    pub counts: Counts,
-    /// Where the rows stand that were not taken.
-    pub quarantine: Quarantine,
-    /// What was read, as sent.
-    pub sent: Sent,
-    /// Bytes of text.
-    pub unpacked: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// Reads a feed to its end. `only`: the lines to look at, instead of all. The bytes of rows that are not taken go to
-/// `rejects`, a line each, but for those too long to be kept.
-///
-/// # Errors
-/// When the stream breaks off or `rejects` cannot be written. Refused rows are no error here: see [`verdict`].
-pub fn read(
-    feed: &mut Feed<'_>,
-    source: &str,
-    mut admission: Admission<'_>,
-    only: Option<&OnlyLines>,
-    rejects: Option<&mut dyn Write>,
-) -> Result<Harvest, FeedError> {
-    let started = Instant::now();
-    let mut batch = Batch::new(source);
-    let mut losses = Losses { counts: Counts::default(), quarantine: Quarantine::default(), rejects };
-    feed.each(|place, item| {
-        if only.is_some_and(|only| !only.contains(place.line)) {
-            losses.counts.skipped += 1;
-            return Ok(());
-        }
-        losses.counts.received += 1;
-        match item {
-            Item::Record(record, bytes) => match admit(&record, &mut admission, &mut batch) {
-                Ok(shortened) => {
-                    losses.counts.taken += 1;
-                    losses.counts.shortened += u64::from(shortened);
-                    Ok(())
-                }
-                Err(refused) => losses.refused(place, refused, Some(bytes)),
-            },
-            Item::Malformed(why, bytes) => losses.malformed(place, why, bytes),
-            Item::BadUtf8(bytes) => losses.refused(place, whole_row(Refusal::BadUtf8), Some(bytes)),
-            Item::TooLong => losses.refused(place, whole_row(Refusal::TooLong), None),
-        }
-    })?;
-    let Losses { counts, quarantine, .. } = losses;
-    batch.finish(admission.into_segments());
-    let (sent, unpacked) = (feed.input().sent(), feed.input().unpacked());
-    Ok(Harvest { batch, counts, quarantine, sent, unpacked, elapsed: started.elapsed() })
-}
-
-#[inline]
-fn admit(record: &Record<'_>, admission: &mut Admission<'_>, batch: &mut Batch) -> Result<bool, Refused> {
-    let row = row::read(record)?;
-    let admitted = admission.admit(&row).map_err(Refused::by_admission)?;
-    batch.push(admitted.membership);
-    Ok(admitted.shortened)
-}
-
-fn whole_row(refusal: Refusal) -> Refused {
-    Refused { refusal, column: None }
-}
-
-/// The books on rows that are not taken.
-struct Losses<'w> {
-    counts: Counts,
-    quarantine: Quarantine,
-    rejects: Option<&'w mut dyn Write>,
-}
-
-impl Losses<'_> {
-    fn refused(&mut self, place: Place, refused: Refused, bytes: Option<&[u8]>) -> Result<(), FeedError> {
-        let code = refused.refusal.code();
-        *self.counts.refused.entry(code).or_default() += 1;
-        self.keep(Quarantined { place, column: refused.column, code }, bytes)
-    }
-
-    fn malformed(&mut self, place: Place, why: Malformed, bytes: &[u8]) -> Result<(), FeedError> {
-        let code = why.code();
-        *self.counts.malformed.entry(code).or_default() += 1;
-        self.keep(Quarantined { place, column: None, code }, Some(bytes))
-    }
-
-    fn keep(&mut self, row: Quarantined, bytes: Option<&[u8]>) -> Result<(), FeedError> {
-        self.quarantine.push(row);
-        if let (Some(to), Some(bytes)) = (&mut self.rejects, bytes) {
-            to.write_all(bytes).and_then(|()| to.write_all(b"\n")).map_err(FeedError::Rejects)?;
-        }
-        Ok(())
     }
 }
 

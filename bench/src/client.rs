@@ -1,0 +1,262 @@
+//! A load generator: one thread, many connections, each with its requests under way.
+//!
+//! The connections take turns: the thread waits for the answer of the next one and sends that one's next request at
+//! once. A server answers in about the order in which it was asked, so the thread hardly ever waits for one connection
+//! while others are ready, and it needs two system calls a turn and no selector.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// The longest answer that is taken in.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+/// How long an answer may take before the server is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How answers are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 with a content length.
+    Http,
+    /// Redis, version 2 of its protocol: one array of strings.
+    Redis,
+}
+
+/// What a server is asked, again and again.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// The server.
+    pub address: SocketAddr,
+    /// How it answers.
+    pub protocol: Protocol,
+    /// The requests, taken in turn.
+    pub requests: &'a [Vec<u8>],
+    /// Open connections.
+    pub connections: usize,
+    /// Requests under way in each.
+    pub depth: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Answers.
+    pub answers: u64,
+    /// Bytes of the answers.
+    pub bytes: u64,
+    /// From the first request to the last answer.
+    pub seconds: f64,
+}
+
+/// A connection and what has come in by it.
+struct Connection {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+    used: usize,
+}
+
+impl Load<'_> {
+    /// Asks for as long as `duration`, every connection without a pause.
+    ///
+    /// # Errors
+    /// When a connection breaks, or an answer is not a success.
+    pub fn run(&self, duration: Duration) -> Result<Outcome> {
+        let mut connections = self.connect()?;
+        let mut next = self.requests.iter().cycle();
+        let mut batch = Vec::new();
+        let mut send = |connection: &mut Connection| -> Result<()> {
+            batch.clear();
+            next.by_ref().take(self.depth).for_each(|request| batch.extend_from_slice(request));
+            Ok(connection.socket.write_all(&batch)?)
+        };
+        let began = Instant::now();
+        connections.iter_mut().try_for_each(&mut send)?;
+        let (mut answers, mut bytes) = (0, 0);
+        let mut take = |connection: &mut Connection| -> Result<()> {
+            for _ in 0..self.depth {
+                bytes += connection.answer(self.protocol)?.len() as u64;
+                answers += 1;
+            }
+            Ok(())
+        };
+        while began.elapsed() < duration {
+            for connection in &mut connections {
+                take(connection)?;
+                send(connection)?;
+            }
+        }
+        connections.iter_mut().try_for_each(&mut take)?;
+        Ok(Outcome { answers, bytes, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    /// Sends so many requests a second at moments fixed beforehand, whether or not earlier ones are answered; the
+    /// latencies in microseconds, ascending, each from the scheduled moment. A connection sends its next request when
+    /// the one before is answered, so what the server delays is counted for every request behind it.
+    ///
+    /// # Errors
+    /// As [`Load::run`].
+    pub fn run_at(&self, rate: u32, duration: Duration) -> Result<Vec<f64>> {
+        let connections = self.connect()?;
+        let lanes = connections.len() as u32;
+        let step = Duration::from_secs(1) / rate;
+        let began = Instant::now() + step * lanes;
+        let results: Vec<Result<Vec<f64>>> = std::thread::scope(|scope| {
+            let lane = |(number, connection)| {
+                scope.spawn(move || self.lane(connection, number, began + step * number, step * lanes, duration))
+            };
+            let threads: Vec<_> = (0..lanes).zip(connections).map(lane).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a lane panicked"))).collect()
+        });
+        let mut latencies = Vec::new();
+        for result in results {
+            latencies.extend(result?);
+        }
+        latencies.sort_unstable_by(f64::total_cmp);
+        Ok(latencies)
+    }
+
+    fn lane(
+        &self,
+        mut connection: Connection,
+        number: u32,
+        first: Instant,
+        step: Duration,
+        duration: Duration,
+    ) -> Result<Vec<f64>> {
+        let mut latencies = Vec::new();
+        let requests = self.requests.iter().cycle().skip(number as usize * 31);
+        let mut due = first;
+        for request in requests.take_while(|_| first.elapsed() < duration) {
+            if let Some(wait) = due.checked_duration_since(Instant::now()) {
+                std::thread::sleep(wait);
+            }
+            connection.socket.write_all(request)?;
+            connection.answer(self.protocol)?;
+            latencies.push(due.elapsed().as_secs_f64() * 1e6);
+            due += step;
+        }
+        Ok(latencies)
+    }
+
+    /// The answer to the first request.
+    ///
+    /// # Errors
+    /// As [`Load::run`].
+    pub fn first(&self) -> Result<Vec<u8>> {
+        let mut connection = Connection::open(self.address)?;
+        let request = self.requests.first().context("nothing to ask")?;
+        connection.socket.write_all(request)?;
+        Ok(connection.answer(self.protocol)?.to_vec())
+    }
+
+    fn connect(&self) -> Result<Vec<Connection>> {
+        ensure!(!self.requests.is_empty(), "nothing to ask");
+        (0..self.connections).map(|_| Connection::open(self.address)).collect()
+    }
+}
+
+impl Connection {
+    fn open(address: SocketAddr) -> Result<Self> {
+        let socket = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { socket, buffer: Vec::new(), used: 0 })
+    }
+
+    /// The next answer, whole.
+    fn answer(&mut self, protocol: Protocol) -> Result<&[u8]> {
+        if self.used == self.buffer.len() {
+            self.buffer.clear();
+            self.used = 0;
+        }
+        loop {
+            if let Some(length) = protocol.length(&self.buffer[self.used..])? {
+                let start = self.used;
+                self.used += length;
+                return Ok(&self.buffer[start..self.used]);
+            }
+            let filled = self.buffer.len();
+            ensure!(filled < MAX_ANSWER_BYTES, "an answer without end");
+            self.buffer.resize(filled + READ_BYTES, 0);
+            let read = self.socket.read(&mut self.buffer[filled..]).context("no answer")?;
+            self.buffer.truncate(filled + read);
+            ensure!(read > 0, "the server closed the connection");
+        }
+    }
+}
+
+impl Protocol {
+    /// Bytes of the first answer; `None` while it is not whole.
+    fn length(self, bytes: &[u8]) -> Result<Option<usize>> {
+        match self {
+            Protocol::Http => http_length(bytes),
+            Protocol::Redis => redis_length(bytes),
+        }
+    }
+}
+
+fn http_length(bytes: &[u8]) -> Result<Option<usize>> {
+    const END: &[u8] = b"\r\n\r\n";
+    const LENGTH: &[u8] = b"content-length: ";
+    let Some(end) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(None) };
+    let head = &bytes[..end];
+    ensure!(head.starts_with(b"HTTP/1.1 200"), "not a success: {}", String::from_utf8_lossy(head));
+    let at = head.windows(LENGTH.len()).position(|window| window.eq_ignore_ascii_case(LENGTH));
+    let (length, _) = number(&head[at.context("an answer without a length")? + LENGTH.len()..]);
+    let whole = end + END.len() + length;
+    Ok((bytes.len() >= whole).then_some(whole))
+}
+
+fn redis_length(bytes: &[u8]) -> Result<Option<usize>> {
+    const LINE_END: usize = 2;
+    let line = |at: usize| {
+        let (value, digits) = number(bytes.get(at + 1..)?);
+        let next = at + 1 + digits + LINE_END;
+        (next <= bytes.len()).then_some((value, next))
+    };
+    if bytes.first().is_some_and(|byte| *byte != b'*') {
+        bail!("not an array: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
+    }
+    let Some((strings, mut at)) = line(0) else { return Ok(None) };
+    for _ in 0..strings {
+        let Some((length, next)) = line(at) else { return Ok(None) };
+        at = next + length + LINE_END;
+    }
+    Ok((at <= bytes.len()).then_some(at))
+}
+
+/// The decimal number at the beginning, and how many digits it has.
+fn number(bytes: &[u8]) -> (usize, usize) {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold((0, 0), |(value, count), digit| (value * 10 + usize::from(digit - b'0'), count + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_end_where_they_end_and_not_before() {
+        let http = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nx: y\r\n\r\nabcHTTP/1.1".as_slice();
+        let redis = b"*2\r\n$5\r\n12345\r\n$10\r\n1800000000\r\n*0\r\n".as_slice();
+        for (protocol, bytes, length) in [(Protocol::Http, http, http.len() - 8), (Protocol::Redis, redis, redis.len() - 4)]
+        {
+            assert_eq!(protocol.length(bytes).expect("sound"), Some(length));
+            for cut in 0..length {
+                assert_eq!(protocol.length(&bytes[..cut]).expect("sound so far"), None, "{protocol:?} cut at {cut}");
+            }
+        }
+        assert_eq!(Protocol::Redis.length(b"*0\r\n").expect("sound"), Some(4));
+    }
+
+    #[test]
+    fn what_is_no_success_is_an_error() {
+        assert!(Protocol::Http.length(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").is_err());
+        assert!(Protocol::Http.length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(Protocol::Redis.length(b"-WRONGTYPE\r\n").is_err());
+    }
+}

@@ -1,0 +1,350 @@
+//! The ranks of a profile as gaps between ascending ranks, in one of two codes that an image names by number.
+//!
+//! Code 1, *nibbles*: three bits of the gap a nibble, low ones first, the fourth bit marks the last nibble. For small
+//! images, where tables would cost more than they save.
+//!
+//! Code 2, *context Huffman*: a symbol (two an octave) by a prefix code of at most eight bits, then the symbol's extra
+//! bits. The code depends on the length of the profile and how far it is read, which are known before a gap is decoded,
+//! so no read waits for the rank before it.
+
+use crate::bitpack::{BitWriter, window};
+use crate::huffman::{codes, lengths, table};
+
+/// Code 1.
+pub const NIBBLES: u8 = 1;
+/// Code 2.
+pub const HUFFMAN: u8 = 2;
+/// Contexts: twelve classes of length, ten of place.
+pub const CONTEXTS: usize = 12 * PLACES;
+const PLACES: usize = 10;
+const LAST: u64 = 8;
+/// The most nibbles of a gap: 32 bits, three a nibble.
+const MAX_NIBBLES: u32 = 11;
+/// The most symbols: those of 32 bits.
+const MAX_SYMBOLS: usize = 64;
+
+/// The code of an image's gaps.
+pub enum GapCode {
+    /// Code 1.
+    Nibbles,
+    /// Code 2.
+    Huffman(Box<Tables>),
+}
+
+/// The prefix codes of every context.
+pub struct Tables {
+    symbols: usize,
+    lengths: Vec<u8>,
+    codes: Vec<u8>,
+    /// Symbol and length for each context and eight bits.
+    decode: Vec<(u8, u8)>,
+}
+
+/// The symbol of a gap, the number of its extra bits, and they.
+#[inline]
+fn symbol_of(gap: u32) -> (usize, u32, u32) {
+    if gap < 4 {
+        return (gap as usize, 0, 0);
+    }
+    let octave = gap.ilog2();
+    let half = gap >> (octave - 1) & 1;
+    let extra = octave - 1;
+    (2 * octave as usize + half as usize, extra, gap & ((1 << extra) - 1))
+}
+
+/// The smallest gap of a symbol and the number of its extra bits.
+#[inline]
+fn gap_of(symbol: u32) -> (u32, u32) {
+    if symbol < 4 {
+        return (symbol, 0);
+    }
+    let extra = symbol / 2 - 1;
+    ((2 + symbol % 2) << extra, extra)
+}
+
+/// The class of a profile's length, the first of its ten contexts.
+#[inline]
+fn class_of(length: usize) -> usize {
+    let class = match length {
+        0..=1 => 0,
+        2 => 1,
+        3 => 2,
+        4..=5 => 3,
+        6..=8 => 4,
+        9..=12 => 5,
+        13..=18 => 6,
+        19..=27 => 7,
+        28..=41 => 8,
+        42..=62 => 9,
+        63..=95 => 10,
+        _ => 11,
+    };
+    class * PLACES
+}
+
+/// The class of a place: the eighth of the profile, the last two places have their own. `step` is `2^19 / length`.
+#[inline]
+fn place_of(place: usize, length: usize, step: u64) -> usize {
+    let left = length - place;
+    if left <= 2 { 7 + left } else { ((place as u64 * step) >> 16) as usize }
+}
+
+#[inline]
+fn step_of(length: usize) -> u64 {
+    (8 << 16) / length.max(1) as u64
+}
+
+/// Calls `each` with the context and the gap of every rank, ascending.
+fn each_gap(ranks: impl ExactSizeIterator<Item = u32>, mut each: impl FnMut(usize, u32)) {
+    let (length, mut next) = (ranks.len(), 0);
+    let (class, step) = (class_of(length), step_of(length));
+    for (place, rank) in ranks.enumerate() {
+        debug_assert!(rank >= next);
+        each(class + place_of(place, length, step), rank - next);
+        next = rank + 1;
+    }
+}
+
+/// Counts gaps, to find the code for an image from a sample of its profiles.
+pub struct GapCounts {
+    symbols: usize,
+    counts: Vec<u64>,
+    nibbles: u64,
+    extra_bits: u64,
+}
+
+impl GapCounts {
+    /// For an image of so many segments.
+    #[must_use]
+    pub fn new(segments: u32) -> Self {
+        let symbols = symbol_of(segments.saturating_sub(1)).0 + 1;
+        Self { symbols, counts: vec![0; CONTEXTS * symbols], nibbles: 0, extra_bits: 0 }
+    }
+
+    /// Notes a profile.
+    pub fn note(&mut self, ranks: impl ExactSizeIterator<Item = u32>) {
+        each_gap(ranks, |context, gap| {
+            let (symbol, extra, _) = symbol_of(gap);
+            self.counts[context * self.symbols + symbol] += 1;
+            self.extra_bits += u64::from(extra);
+            self.nibbles += u64::from(gap.checked_ilog2().unwrap_or(0) / 3 + 1);
+        });
+    }
+
+    /// The smaller code for an image of which one part in `share` was counted.
+    #[must_use]
+    pub fn choose(mut self, share: f64) -> GapCode {
+        let seen: Vec<u64> = self.counts.clone();
+        // What the sample did not have may come all the same.
+        self.counts.iter_mut().for_each(|count| *count = (*count).max(1));
+        let lengths: Vec<u8> = self.counts.chunks(self.symbols).flat_map(lengths).collect();
+        let coded: u64 = seen.iter().zip(&lengths).map(|(count, &length)| count * u64::from(length)).sum();
+        let huffman = (coded + self.extra_bits) as f64 / 8.0 * share;
+        let stored = lengths.len() / 2;
+        if (self.nibbles as f64 / 2.0) * share <= huffman + stored as f64 {
+            return GapCode::Nibbles;
+        }
+        Tables::new(self.symbols, lengths).map_or(GapCode::Nibbles, |tables| GapCode::Huffman(Box::new(tables)))
+    }
+}
+
+impl Tables {
+    fn new(symbols: usize, lengths: Vec<u8>) -> Option<Self> {
+        let mut all = Self { symbols, codes: Vec::with_capacity(lengths.len()), decode: Vec::new(), lengths };
+        for context in all.lengths.chunks(symbols) {
+            let codes = codes(context)?;
+            all.decode.extend(table(context, &codes));
+            all.codes.extend(codes);
+        }
+        Some(all)
+    }
+}
+
+impl GapCode {
+    /// The number by which an image names it.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        match self {
+            Self::Nibbles => NIBBLES,
+            Self::Huffman(_) => HUFFMAN,
+        }
+    }
+
+    /// Appends the tables: nothing for code 1.
+    pub fn write_tables(&self, into: &mut Vec<u8>) {
+        if let Self::Huffman(tables) = self {
+            into.push(tables.symbols as u8);
+            into.extend(tables.lengths.chunks(2).map(|two| two[0] | two.get(1).map_or(0, |high| high << 4)));
+        }
+    }
+
+    /// Reads the tables of the code of this number; `None` when they are damaged.
+    #[must_use]
+    pub fn read_tables(number: u8, bytes: &[u8]) -> Option<Self> {
+        match (number, bytes.split_first()) {
+            (NIBBLES, None) => Some(Self::Nibbles),
+            (HUFFMAN, Some((&symbols, packed))) => {
+                let symbols = usize::from(symbols);
+                let count = CONTEXTS * symbols;
+                if symbols == 0 || symbols > MAX_SYMBOLS || packed.len() != count.div_ceil(2) {
+                    return None;
+                }
+                let lengths = packed.iter().flat_map(|two| [two & 15, two >> 4]).take(count).collect();
+                Tables::new(symbols, lengths).map(|tables| Self::Huffman(Box::new(tables)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends the gaps of ascending ranks, padded to a byte.
+    pub fn write(&self, ranks: impl ExactSizeIterator<Item = u32>, into: &mut Vec<u8>) {
+        let mut writer = BitWriter::default();
+        each_gap(ranks, |context, gap| match self {
+            Self::Nibbles => {
+                let mut gap = u64::from(gap);
+                while gap >= LAST {
+                    writer.put(into, gap & (LAST - 1), 4);
+                    gap >>= 3;
+                }
+                writer.put(into, gap | LAST, 4);
+            }
+            Self::Huffman(tables) => {
+                let (symbol, extra, low) = symbol_of(gap);
+                let at = context * tables.symbols + symbol;
+                let length = u32::from(tables.lengths[at]);
+                writer.put(into, u64::from(tables.codes[at]) | u64::from(low) << length, length + extra);
+            }
+        });
+        writer.flush(into);
+    }
+
+    /// Calls `each` with every one of `length` ranks, ascending, and answers how many bytes they take; `None` when a gap
+    /// is no code or goes beyond 32 bits. `bytes` may go on after the gaps.
+    #[inline]
+    pub fn read(&self, bytes: &[u8], length: usize, each: impl FnMut(u32)) -> Option<usize> {
+        match self {
+            Self::Nibbles => read_nibbles(bytes, length, each),
+            Self::Huffman(tables) => tables.read(bytes, length, each),
+        }
+    }
+}
+
+fn read_nibbles(bytes: &[u8], length: usize, mut each: impl FnMut(u32)) -> Option<usize> {
+    let (mut at, mut next) = (0usize, 0u64);
+    for _ in 0..length {
+        let word = window(bytes, 4 * at);
+        let ends = word & 0x8888_8888_8888_8888;
+        let nibbles = ends.trailing_zeros() / 4 + 1;
+        if ends == 0 || nibbles > MAX_NIBBLES {
+            return None;
+        }
+        let gap = (0..nibbles).fold(0, |gap, i| gap | ((word >> (4 * i)) & 7) << (3 * i));
+        let rank = u32::try_from(next + gap).ok()?;
+        each(rank);
+        next = u64::from(rank) + 1;
+        at += nibbles as usize;
+    }
+    Some(at.div_ceil(2))
+}
+
+impl Tables {
+    #[inline]
+    fn read(&self, bytes: &[u8], length: usize, mut each: impl FnMut(u32)) -> Option<usize> {
+        let (class, step) = (class_of(length), step_of(length));
+        let (mut at, mut next) = (0usize, 0u64);
+        for place in 0..length {
+            let word = window(bytes, at);
+            let context = class + place_of(place, length, step);
+            let (symbol, bits) = *self.decode.get(context << 8 | (word & 0xff) as usize)?;
+            if bits == 0 {
+                return None;
+            }
+            let (base, extra) = gap_of(symbol.into());
+            let low = (word >> bits) as u32 & ((1 << extra) - 1);
+            let rank = u32::try_from(next + u64::from(base + low)).ok()?;
+            each(rank);
+            next = u64::from(rank) + 1;
+            at += (u32::from(bits) + extra) as usize;
+        }
+        Some(at.div_ceil(8))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_for(profiles: &[Vec<u32>], segments: u32, share: f64) -> GapCode {
+        let mut counts = GapCounts::new(segments);
+        profiles.iter().for_each(|ranks| counts.note(ranks.iter().copied()));
+        counts.choose(share)
+    }
+
+    fn assert_round_trips(code: &GapCode, ranks: &[u32]) {
+        let mut bytes = Vec::new();
+        code.write(ranks.iter().copied(), &mut bytes);
+        let exact = bytes.len();
+        for more in [0, 1, 20] {
+            bytes.resize(exact + more, 0xa5);
+            let mut read = Vec::new();
+            assert_eq!(code.read(&bytes, ranks.len(), |rank| read.push(rank)), Some(exact));
+            assert_eq!(read, ranks);
+        }
+    }
+
+    fn profiles(segments: u32) -> Vec<Vec<u32>> {
+        let skewed = |i: u64| ((i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24)).powi(4);
+        let rank = |i: u64| (skewed(i) * f64::from(segments)) as u32;
+        let profile = |p: u64| {
+            let mut ranks: Vec<u32> = (0..1 + p * p % 130).map(|i| rank(p * 1_000 + i)).collect();
+            ranks.sort_unstable();
+            ranks.dedup();
+            ranks
+        };
+        (0..400).map(profile).collect()
+    }
+
+    #[test]
+    fn symbols_cover_all_gaps() {
+        for gap in (0..10_000).chain([1 << 20, u32::MAX - 1, u32::MAX]) {
+            let (symbol, extra, low) = symbol_of(gap);
+            assert_eq!(gap_of(symbol as u32), (gap - low, extra), "gap {gap}");
+            assert!(symbol < MAX_SYMBOLS);
+        }
+    }
+
+    #[test]
+    fn both_codes_round_trip_and_tables_are_kept() {
+        for segments in [1, 5, 300, 20_000, u32::MAX] {
+            let profiles = profiles(segments.min(1 << 30));
+            let tables = code_for(&profiles, segments, 1_000.0);
+            assert_eq!(tables.number(), HUFFMAN, "{segments} segments");
+            let mut kept = Vec::new();
+            tables.write_tables(&mut kept);
+            let again = GapCode::read_tables(HUFFMAN, &kept).expect("what was written");
+            for code in [&GapCode::Nibbles, &tables, &again] {
+                profiles.iter().for_each(|ranks| assert_round_trips(code, ranks));
+                assert_round_trips(code, &[segments - 1]);
+            }
+            assert!(GapCode::read_tables(HUFFMAN, &kept[1..]).is_none());
+            assert!(GapCode::read_tables(3, &kept).is_none() && GapCode::read_tables(NIBBLES, &kept).is_none());
+        }
+    }
+
+    #[test]
+    fn a_small_image_does_without_tables() {
+        assert_eq!(code_for(&profiles(300)[..3], 300, 1.0).number(), NIBBLES);
+    }
+
+    #[test]
+    fn what_is_no_code_is_none() {
+        // Two gaps of eleven nibbles each with all bits set: beyond 32 bits.
+        let beyond = [0x77, 0x77, 0x77, 0x77, 0x77, 0x7f, 0x77, 0x77, 0x77, 0x77, 0xf7];
+        assert_eq!(GapCode::Nibbles.read(&beyond, 2, |_| {}), None);
+        assert_eq!(GapCode::Nibbles.read(&[0x77; 9], 1, |_| {}), None);
+        let lengths = [[1, 0]; CONTEXTS].concat();
+        let half = GapCode::Huffman(Box::new(Tables::new(2, lengths).expect("a prefix code")));
+        assert_eq!(half.read(&[0], 3, |_| {}), Some(1));
+        assert_eq!(half.read(&[1], 3, |_| {}), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! Counts a plan in one block after the other.
+//!
+//! A conjunction of segments goes straight to the fused kernels, as does one of unions. Where members are dead, the
+//! containers are first copied without them; what is neither a segment nor a union of segments is built and then is a
+//! container like any other. Buffers are kept from block to block: nothing is allocated once they have grown.
+
+use usher_index::containers::Container;
+use usher_index::{Counter, ImageError, Shard, Sweep};
+
+use super::plan::{Conjunction, Union};
+
+/// The most segments of a conjunction that is counted without any list of operands.
+const MAX_PLAIN: usize = 8;
+
+/// What an evaluator works in; kept by each thread from question to question.
+#[derive(Default)]
+pub struct Workspace {
+    counter: Counter,
+    /// One for each operand that had to be copied or built, at every depth.
+    buffers: Vec<Vec<u8>>,
+    operands: Vec<Operand<'static>>,
+    sets: Vec<Container<'static>>,
+    ends: Vec<usize>,
+}
+
+/// Where an operand lies.
+#[derive(Clone, Copy)]
+enum Operand<'s> {
+    Stored(Container<'s>),
+    /// A list of live members in the buffer.
+    List(usize),
+    /// Bits in the buffer.
+    Bits(usize),
+}
+
+/// Counts a plan of one shard.
+pub struct Evaluator<'s> {
+    shard: &'s Shard,
+    sweep: &'s Sweep,
+    plan: &'s Conjunction,
+    /// The ranks, when the plan is nothing but segments.
+    plain: Option<Vec<u32>>,
+}
+
+impl<'s> Evaluator<'s> {
+    /// An evaluator of `plan`, which was made for `shard`, among those whom `sweep` leaves alive.
+    pub fn new(plan: &'s Conjunction, shard: &'s Shard, sweep: &'s Sweep) -> Self {
+        let only = |union: &Union| match (&union.ranks[..], &union.nested[..]) {
+            (&[rank], []) => Some(rank),
+            _ => None,
+        };
+        let alone = plan.without.ranks.is_empty() && plan.without.nested.is_empty() && plan.of.len() <= MAX_PLAIN;
+        let plain = if alone { plan.of.iter().map(only).collect() } else { None };
+        Self { shard, sweep, plan, plain }
+    }
+
+    /// How many visitors of the block are in the set.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn count(&self, block: usize, workspace: &mut Workspace) -> Result<u32, ImageError> {
+        let Some(ranks) = &self.plain else {
+            return self.count_unions(block, workspace);
+        };
+        let mut sets = [Container::Empty; MAX_PLAIN];
+        for (set, &rank) in sets.iter_mut().zip(ranks) {
+            if self.shard.upper_bound(block, rank) == 0 {
+                return Ok(0);
+            }
+            if !self.sweep.dead(block, rank).is_empty() {
+                return self.count_unions(block, workspace);
+            }
+            *set = self.shard.image().container(block, rank)?;
+        }
+        Ok(workspace.counter.and(&mut sets[..ranks.len()]))
+    }
+
+    fn count_unions(&self, block: usize, workspace: &mut Workspace) -> Result<u32, ImageError> {
+        self.meet(self.plan, block, 0, workspace, |counter, sets, ends, _| counter.conjunction(sets, ends))
+    }
+
+    /// Gathers the operands of a conjunction, those at `depth` buffers and more by copying or building them, and gives them
+    /// to `done`, together with a buffer. Nobody is in it: `done` is not asked.
+    fn meet<R: Default>(
+        &self,
+        plan: &Conjunction,
+        block: usize,
+        depth: usize,
+        workspace: &mut Workspace,
+        done: impl FnOnce(&mut Counter, &[Container<'_>], &[usize], &mut Vec<u8>) -> R,
+    ) -> Result<R, ImageError> {
+        if plan.of.iter().any(|union| !self.may_have(union, block)) {
+            return Ok(R::default());
+        }
+        let mut operands: Vec<Operand<'_>> = recycled(std::mem::take(&mut workspace.operands));
+        let mut ends = std::mem::take(&mut workspace.ends);
+        ends.clear();
+        let mut used = depth;
+        for union in &plan.of {
+            self.gather(union, block, &mut used, workspace, &mut operands)?;
+            ends.push(operands.len());
+        }
+        self.gather(&plan.without, block, &mut used, workspace, &mut operands)?;
+        if workspace.buffers.len() <= used {
+            workspace.buffers.resize_with(used + 1, Vec::new);
+        }
+        let (kept, free) = workspace.buffers.split_at_mut(used);
+        let mut sets: Vec<Container<'_>> = recycled(std::mem::take(&mut workspace.sets));
+        sets.extend(operands.iter().map(|operand| match *operand {
+            Operand::Stored(container) => container,
+            Operand::List(at) => Container::Array(&kept[at]),
+            Operand::Bits(at) => Container::Bitmap(&kept[at]),
+        }));
+        let answer = done(&mut workspace.counter, &sets, &ends, &mut free[0]);
+        workspace.sets = recycled(sets);
+        workspace.operands = recycled(operands);
+        workspace.ends = ends;
+        Ok(answer)
+    }
+
+    /// Whether anybody of the block may be in the union.
+    fn may_have(&self, union: &Union, block: usize) -> bool {
+        union.ranks.iter().any(|&rank| self.shard.upper_bound(block, rank) > 0)
+            || union.nested.iter().any(|nested| nested.of.iter().all(|union| self.may_have(union, block)))
+    }
+
+    fn gather(
+        &self,
+        union: &Union,
+        block: usize,
+        used: &mut usize,
+        workspace: &mut Workspace,
+        into: &mut Vec<Operand<'s>>,
+    ) -> Result<(), ImageError> {
+        for &rank in union.ranks.iter().filter(|&&rank| self.shard.upper_bound(block, rank) > 0) {
+            let container = self.shard.image().container(block, rank)?;
+            let dead = self.sweep.dead(block, rank);
+            if dead.is_empty() {
+                into.push(Operand::Stored(container));
+                continue;
+            }
+            let buffer = buffer(&mut workspace.buffers, *used);
+            let live = workspace.counter.live(&container, dead, buffer);
+            into.push(if live.is_listed() { Operand::List(*used) } else { Operand::Bits(*used) });
+            *used += 1;
+        }
+        for nested in &union.nested {
+            let build = |counter: &mut Counter, sets: &[Container<'_>], ends: &[usize], into: &mut Vec<u8>| {
+                counter.build(sets, ends, into);
+                Some(std::mem::take(into))
+            };
+            if let Some(built) = self.meet(nested, block, *used, workspace, build)? {
+                *buffer(&mut workspace.buffers, *used) = built;
+                into.push(Operand::Bits(*used));
+                *used += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn buffer(buffers: &mut Vec<Vec<u8>>, at: usize) -> &mut Vec<u8> {
+    if buffers.len() <= at {
+        buffers.resize_with(at + 1, Vec::new);
+    }
+    &mut buffers[at]
+}
+
+/// The same memory for operands of another lifetime: an empty vector collected in place keeps its allocation.
+fn recycled<T, U>(mut vec: Vec<T>) -> Vec<U> {
+    vec.clear();
+    vec.into_iter().filter_map(|_| None).collect()
+}
