@@ -243,7 +243,8 @@ mod tests {
     fn answers_end_where_they_end_and_not_before() {
         let http = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nx: y\r\n\r\nabcHTTP/1.1".as_slice();
         let redis = b"*2\r\n$5\r\n12345\r\n$10\r\n1800000000\r\n*0\r\n".as_slice();
-        for (protocol, bytes, length) in [(Protocol::Http, http, http.len() - 8), (Protocol::Redis, redis, redis.len() - 4)]
+        for (protocol, bytes, length) in
+            [(Protocol::Http, http, http.len() - 8), (Protocol::Redis, redis, redis.len() - 4)]
         {
             assert_eq!(protocol.length(bytes).expect("sound"), Some(length));
             for cut in 0..length {

@@ -17,9 +17,9 @@ use usher_index::{Bits, IdType, Key, Op, Snapshot, Tick, VisitorId};
 
 use crate::questions::Town;
 use crate::rng::Rng;
+use crate::samples;
 use crate::theatre::{SEED, feeds};
 use crate::victim::{load, text};
-use crate::samples;
 
 /// The moment of the loads.
 const NOW: &str = "1790000000";
@@ -175,7 +175,8 @@ impl Site {
             let base = shard.image().header().time_base.get();
             for ahead in [0, 24 * 10, 24 * 45] {
                 let sweep = shard.at(Tick::new(base.saturating_add(ahead)))?;
-                for (block, rank) in (0..shard.blocks()).flat_map(|block| (0..shard.names().len()).map(move |r| (block, r)))
+                for (block, rank) in
+                    (0..shard.blocks()).flat_map(|block| (0..shard.names().len()).map(move |r| (block, r)))
                 {
                     let mut bits = Bits::empty();
                     shard.members(block, rank as u32, &sweep, &mut bits, Op::Or)?;

@@ -1,9 +1,11 @@
 //! Generators for Usher: the theatre's world of the samples, and the synthetic workload of the benchmarks. Everything
 //! comes from a seed, by a random number generator of our own.
 
-pub mod crash;
+pub mod abuse;
 pub mod bytes;
 pub mod client;
+pub mod crash;
+pub mod damage;
 pub mod expr;
 pub mod feed_file;
 pub mod golden;
@@ -11,11 +13,14 @@ pub mod load;
 pub mod lookup;
 pub mod machine;
 pub mod personas;
+pub mod publish;
 pub mod questions;
 pub mod redis;
 pub mod rng;
 pub mod samples;
 pub mod serve;
+pub mod size;
 pub mod theatre;
 pub mod victim;
+pub mod wire;
 pub mod workload;

@@ -55,8 +55,25 @@ impl Index {
     pub fn build(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("usher-bench-").tempdir_in(work)?;
         feed_file::write(visitors, dir.path(), false, out)?;
+        Self::of_feed(dir)
+    }
+
+    /// The same over rows that `write` gives: visitor, segment, expiry.
+    ///
+    /// # Errors
+    /// When a folder cannot be written, or the loader fails.
+    pub fn load(work: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("usher-bench-").tempdir_in(work)?;
+        let mut feed = std::io::BufWriter::new(std::fs::File::create(dir.path().join("feed.tsv"))?);
+        write(&mut feed)?;
+        feed.flush()?;
+        Self::of_feed(dir)
+    }
+
+    fn of_feed(dir: TempDir) -> Result<Self> {
         let (feed, path) = (dir.path().join("feed.tsv"), dir.path().join("index"));
-        let (feed_name, path_name, now) = (feed.display().to_string(), path.display().to_string(), BASE_TIME.to_string());
+        let (feed_name, path_name, now) =
+            (feed.display().to_string(), path.display().to_string(), BASE_TIME.to_string());
         let columns = ["--columns", "visitor,segment,expires", "--source", "synthetic", "--now", &now];
         let args = ["usher-loader", "load", &feed_name, "--data", &path_name];
         let (mut input, mut said, mut errors) = (std::io::empty(), Vec::new(), Vec::new());
@@ -136,13 +153,20 @@ pub fn run(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
     let rows = measure(&snapshot, &names, &plain, &pids)?;
     let memberships = snapshot.memberships();
     writeln!(out, "\n{}\n", machine::line(&busy))?;
-    writeln!(out, "| {visitors} visitors, {memberships} memberships; ns a lookup | usher (min-max) | plain parts (min-max) | ratio | goal | |")?;
+    writeln!(
+        out,
+        "| {visitors} visitors, {memberships} memberships; ns a lookup | usher (min-max) | plain parts (min-max) | ratio | goal | |"
+    )?;
     writeln!(out, "|---|---:|---:|---:|---|---|")?;
     out.write_all(table(&rows)?.as_bytes())?;
     let ours: u64 = snapshot.shards().iter().map(|shard| shard.image().len()).sum();
     let each = |bytes: u64| bytes as f64 / memberships as f64;
     let (ours, theirs) = (each(ours), each(plain.bytes() as u64));
-    writeln!(out, "| bytes a membership (ours: both directions) | {ours:.3} | {theirs:.3} | {:.2}x | | |", theirs / ours)?;
+    writeln!(
+        out,
+        "| bytes a membership (ours: both directions) | {ours:.3} | {theirs:.3} | {:.2}x | | |",
+        theirs / ours
+    )?;
     Ok(())
 }
 
@@ -257,7 +281,8 @@ pub fn open(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
     let index = Index::build(visitors, work, out)?;
     let mut workload = Workload::new(SEED);
     let first = workload.visitor();
-    let (pid, expected) = (index.pid(&first.id)?, first.memberships.iter().filter(|(_, day)| *day > DAYS_LATER).count());
+    let (pid, expected) =
+        (index.pid(&first.id)?, first.memberships.iter().filter(|(_, day)| *day > DAYS_LATER).count());
     let busy = machine::Busy::now();
     let mut millis = Vec::new();
     for _ in 0..ROUNDS {
@@ -273,6 +298,10 @@ pub fn open(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
     let Spread { median, min, max } = Spread::of(millis);
     writeln!(out, "\n{}\n", machine::line(&busy))?;
     writeln!(out, "| {visitors} visitors | ms, median (min-max) | goal | |\n|---|---:|---|---|")?;
-    writeln!(out, "| open, every checksum, to the first right answer | {median:.0} ({min:.0}-{max:.0}) | at 10M: <= 1,000 | {} |", met(median <= 1_000.0))?;
+    writeln!(
+        out,
+        "| open, every checksum, to the first right answer | {median:.0} ({min:.0}-{max:.0}) | at 10M: <= 1,000 | {} |",
+        met(median <= 1_000.0)
+    )?;
     Ok(())
 }

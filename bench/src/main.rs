@@ -6,7 +6,9 @@ use std::process::exit;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use usher_bench::{bytes, crash, feed_file, golden, load, lookup, samples, serve, theatre, victim};
+use usher_bench::{
+    abuse, bytes, crash, damage, feed_file, golden, load, lookup, publish, samples, serve, size, theatre, victim,
+};
 
 /// Generators and measurements for Usher.
 #[derive(Debug, Parser)]
@@ -51,6 +53,15 @@ enum Command {
     },
     /// Lookups in process over N synthetic visitors, beside a hash table with offsets and varints
     Lookup {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        /// Where to make the temporary folder
+        #[arg(long, default_value_os_t = std::env::temp_dir())]
+        work: PathBuf,
+    },
+    /// Exact sizes over N synthetic visitors, beside croaring and roaring, and the sweep for the dead
+    Size {
         /// How many visitors
         #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         visitors: u64,
@@ -122,6 +133,33 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Damage the samples' index; each damage must be refused when it is opened, or change nothing
+    Damage {
+        /// Flips at random places
+        #[arg(long, default_value_t = 10_000)]
+        flips: u32,
+        /// Of the places
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Publish generations while a server answers; no answer may fail, or mix two generations
+    Publish {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        generations: u32,
+        /// Lookups a second
+        #[arg(long, default_value_t = 10_000)]
+        rate: u32,
+        /// Visitors of each generation
+        #[arg(long, default_value_t = 20_000)]
+        visitors: u32,
+    },
+    /// Open silent, slow, garbled and cut connections while lookups go on
+    Abuse {
+        /// Connections of each sort
+        #[arg(long, default_value_t = 1_000)]
+        connections: u32,
+    },
 }
 
 /// This program as the loader.
@@ -139,8 +177,14 @@ fn main() -> Result<()> {
         Command::Crash { kills, seed, rows } => crash::run(kills, seed, rows, &victim, &mut out).map(drop),
         Command::Loader { args } => victim::load(&args.iter().map(String::as_str).collect::<Vec<_>>()),
         Command::Bytes { data } => bytes::run(&data, &mut out),
+        Command::Damage { flips, seed } => damage::run(flips, seed, &mut out).map(drop),
+        Command::Publish { generations, rate, visitors } => {
+            publish::run(generations, rate, visitors, &victim, &mut out).map(drop)
+        }
+        Command::Abuse { connections } => abuse::run(&abuse::Plan::new(connections), &mut out).map(drop),
         Command::Golden { dir } => golden::write(&dir),
         Command::Load { visitors, shuffled, work } => load::run(visitors, shuffled, &work, &mut out),
+        Command::Size { visitors, work } => size::run(visitors, &work, &mut out),
         Command::Lookup { visitors, work } => lookup::run(visitors, &work, &mut out),
         Command::Open { visitors, work } => lookup::open(visitors, &work, &mut out),
         Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),

@@ -74,7 +74,14 @@ pub fn run(generations: u32, rate: u32, visitors: u32, victim: Victim<'_>, out: 
     };
     let began = Instant::now();
     let asked: Result<()> = std::thread::scope(|scope| {
-        let askers: Vec<_> = (0..ASKERS).map(|number| scope.spawn({ let shared = &shared; move || shared.ask(number) })).collect();
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|number| {
+                scope.spawn({
+                    let shared = &shared;
+                    move || shared.ask(number)
+                })
+            })
+            .collect();
         let published = (2..=generations + 1).try_for_each(|generation| {
             publish(dir.path(), generation, visitors, victim)?;
             shared.await_generation(u64::from(generation))
@@ -90,7 +97,11 @@ pub fn run(generations: u32, rate: u32, visitors: u32, victim: Victim<'_>, out: 
     ensure!(server.stop(std::future::pending()), "the server did not end cleanly");
     // A generation was published only when some answer had come from the one before.
     let (answers, generations) = (shared.answers.into_inner(), shared.newest.into_inner());
-    writeln!(out, "{} generations of {visitors} visitors published in {seconds:.1} s, each one served", generations - 1)?;
+    writeln!(
+        out,
+        "{} generations of {visitors} visitors published in {seconds:.1} s, each one served",
+        generations - 1
+    )?;
     writeln!(
         out,
         "{answers} answers, {:.0} a second (asked for {rate}); failed: 0; mixed: 0",
@@ -159,8 +170,7 @@ impl Shared {
 
     fn batch(&self, wire: &mut Wire, count: u64) -> Result<u64> {
         let first = count as u32 % self.visitors;
-        let names: Vec<String> =
-            (0..BATCH).map(|n| format!("\"v{}\"", (first + n * 31) % self.visitors)).collect();
+        let names: Vec<String> = (0..BATCH).map(|n| format!("\"v{}\"", (first + n * 31) % self.visitors)).collect();
         wire.send(&post("/v1/visitors/segments", &format!(r#"{{"visitors":[{}]}}"#, names.join(","))))?;
         self.expect(wire, |generation| {
             let one = format!(r#"{{"segments":["gen.{generation}"],"audiences":[]}}"#);

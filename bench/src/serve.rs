@@ -157,9 +157,8 @@ struct Requests {
 
 impl Requests {
     fn of(ids: &[String]) -> Self {
-        let one = |id: &String| {
-            format!("GET /v1/visitors/{id}/segments HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
-        };
+        let one =
+            |id: &String| format!("GET /v1/visitors/{id}/segments HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
         let batch = |ids: &[String]| {
             let body = format!(r#"{{"visitors":["{}"]}}"#, ids.join(r#"",""#));
             let head = "POST /v1/visitors/segments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
@@ -204,7 +203,8 @@ pub fn run(visitors: u64, rate: Option<u32>, work: &Path, out: &mut dyn Write) -
     let requests = Requests::of(&ids);
     let path = index.path.display().to_string();
     let at = now().to_string();
-    let (engine, address) = start(core, &["engine", "serve", "--data", &path, "--listen", "127.0.0.1:0", "--now", &at])?;
+    let (engine, address) =
+        start(core, &["engine", "serve", "--data", &path, "--listen", "127.0.0.1:0", "--now", &at])?;
     let size = mean_answer(address, &requests.one)?;
     let (fixed, fixed_address) = start(core, &["answer", &size.to_string()])?;
     let servers = Servers { engine: (&engine, address), fixed: (&fixed, fixed_address), redis: redis.as_ref() };
@@ -212,7 +212,10 @@ pub fn run(visitors: u64, rate: Option<u32>, work: &Path, out: &mut dyn Write) -
     if let Some(rate) = rate {
         servers.open_loop(&requests, rate, out)?;
     } else {
-        writeln!(out, "\n| {visitors} visitors, answers of {size} bytes | lookups/s (min-max) | server CPU us a lookup | usher to this | goal | |")?;
+        writeln!(
+            out,
+            "\n| {visitors} visitors, answers of {size} bytes | lookups/s (min-max) | server CPU us a lookup | usher to this | goal | |"
+        )?;
         writeln!(out, "|---|---:|---:|---:|---|---|")?;
         servers.contests(&requests, out)?;
     }
@@ -273,13 +276,8 @@ impl<'a> Servers<'a> {
         lookups: u64,
         with_static: bool,
     ) -> Vec<Side<'a>> {
-        let load = |address, protocol, requests, depth| Load {
-            address,
-            protocol,
-            requests,
-            connections: CONNECTIONS,
-            depth,
-        };
+        let load =
+            |address, protocol, requests, depth| Load { address, protocol, requests, connections: CONNECTIONS, depth };
         let (child, address) = self.engine;
         let mut sides = vec![Side::new("usher", child, load(address, Protocol::Http, ours, depth), lookups)];
         if with_static {
@@ -308,7 +306,10 @@ impl<'a> Servers<'a> {
                 }
             }
         }
-        writeln!(out, "\n| {rate} a second, from the scheduled moment; us | p50 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|")?;
+        writeln!(
+            out,
+            "\n| {rate} a second, from the scheduled moment; us | p50 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|"
+        )?;
         for ((name, _), latencies) in sides.iter().zip(latencies) {
             write!(out, "| {name} ")?;
             for Spread { median, min, max } in latencies.map(Spread::of) {

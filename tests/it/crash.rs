@@ -27,7 +27,8 @@ fn the_victim_of_the_other_tests() {
     let Ok(lines) = std::env::var(VICTIM) else { return };
     let args: Vec<&str> = lines.split('\n').collect();
     let said = loader(&args);
-    eprint!("{}", said.err);
+    // Past the capture of the test harness.
+    std::io::Write::write_all(&mut std::io::stderr(), said.err.as_bytes()).expect("somebody listens");
     std::process::exit(said.code.into());
 }
 
@@ -86,8 +87,7 @@ pub fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// Rows of visitors whom nobody has seen before.
 fn rows(from: u32, count: u32) -> String {
-    let rows = (from..from + count).map(|n| format!("visitor-{n},s.{},s.{}\n", n % 7, n).replace(",s.", ",s."));
-    let rows = rows.map(|row| row.rsplit_once(',').map_or(String::new(), |(row, _)| format!("{row}\n")));
+    let rows = (from..from + count).map(|n| format!("visitor-{n},s.{}\n", n % 7));
     "visitor,segment\n".to_owned() + &rows.collect::<String>()
 }
 
@@ -149,9 +149,9 @@ fn a_second_loader_at_the_same_time_is_told_to_wait() {
     assert_eq!(house.open().count("s.*", NOW), 200);
 }
 
-/// One small packed piece of zeros, again and again: ten GiB and more when it is unpacked.
-fn bomb(piece: &[u8], unpacked: u64) -> Vec<u8> {
-    piece.repeat((10 * (1 << 30) / unpacked + 1) as usize)
+/// One small packed piece, again and again: ten GiB and more when it is unpacked.
+fn bomb(piece: &[u8], unpacked: usize) -> Vec<u8> {
+    piece.repeat((10 << 30) / unpacked + 1)
 }
 
 #[test]
@@ -159,16 +159,17 @@ fn a_bomb_is_refused_in_bounded_memory_and_changes_nothing() {
     let house = House::new(None);
     try_load(&house, &house.file("small.csv", rows(0, 100).as_bytes())).fine();
     let before = contents(&house.data());
-    let zeros = vec![0; 64 << 20];
-    let zstd = bomb(&zstd::encode_all(&zeros[..], 1).expect("memory"), 64 << 20);
+    let lines = b"v,s\n".repeat(8 << 20);
+    let zstd = bomb(&zstd::encode_all(&lines[..], 1).expect("memory"), lines.len());
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
-    std::io::Write::write_all(&mut gzip, &zeros).expect("memory");
-    let gzip = bomb(&gzip.finish().expect("memory"), 64 << 20);
+    std::io::Write::write_all(&mut gzip, &lines).expect("memory");
+    let gzip = bomb(&gzip.finish().expect("memory"), lines.len());
     for (name, packed) in [("bomb.csv.zst", zstd), ("bomb.csv.gz", gzip)] {
         let file = house.file(name, &packed);
         let data = house.data();
         // A process of its own with 1 GiB of addresses: what would unpack everything would be ended.
-        let args = ["load", path_text(&file), "--data", path_text(&data), "--source", "mag", "--columns", "visitor,segment"];
+        let args =
+            ["load", path_text(&file), "--data", path_text(&data), "--source", "mag", "--columns", "visitor,segment"];
         let child = victim(&args);
         let mut limited = Command::new("sh");
         limited.args(["-c", "ulimit -v 1048576; exec \"$0\" \"$@\""]).arg(child.get_program()).args(child.get_args());
@@ -176,7 +177,7 @@ fn a_bomb_is_refused_in_bounded_memory_and_changes_nothing() {
         let ended = limited.output().expect("a shell");
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
-        assert!(said.contains("bomb") || said.contains("line"), "{name}: {said}");
+        assert!(said.contains("this looks like a bomb, not a feed"), "{name}: {said}");
         println!("{name}, {} bytes: {said}", packed.len());
         assert_eq!(contents(&house.data()), before, "{name}");
     }

@@ -1,7 +1,13 @@
 //! The integration tests: what Usher promises, a sentence a module.
 
+/// The server among silent, slow and garbled connections.
+mod abuse;
 /// The laws of sets hold for the counts of random questions.
 mod algebra;
+/// A sudden end, a full disk, a bomb: the index before or after, and a message that says what to do.
+mod crash;
+/// Damaged bytes are refused by name or change nothing; the generation before answers.
+mod damage;
 /// Every answer at the second before an expiry, at it and after it.
 mod expiry;
 /// FORMAT.md agrees with the code, golden indexes open, damage is caught.

@@ -21,7 +21,7 @@ pub struct Lookups {
 
 impl Lookups {
     /// The ranks, in the visitor's shard, of the segments in which the visitor is live at `now`, ascending; none for an
-    /// unknown visitor. Time: a read of the directory, one of a record, and about 5 ns an entry.
+    /// unknown visitor. Time: a read of the directory, one of a record, and decoding the entries.
     ///
     /// # Errors
     /// When the image is damaged.

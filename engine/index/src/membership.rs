@@ -1,6 +1,8 @@
 //! A membership, and admission: the only way to one.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use crate::charter::{Charter, Source};
 use crate::entry::Entry;
@@ -84,8 +86,41 @@ pub struct Admission<'a> {
     default_observed: Time,
     now: Time,
     tick: TickLength,
-    segments: Segments,
-    refused: HashMap<Box<str>, Refusal>,
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32, Keyed>,
+    refused: HashMap<Box<str>, Refusal, Keyed>,
+}
+
+/// Hashes names with XXH3 under a seed that the pseudonym key gives: several times faster than the standard hash, and
+/// a provider who does not know the key cannot choose names that collide.
+#[derive(Clone, Copy)]
+struct Keyed(u64);
+
+impl BuildHasher for Keyed {
+    type Hasher = KeyedHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> KeyedHasher {
+        KeyedHasher(self.0)
+    }
+}
+
+struct KeyedHasher(u64);
+
+impl Hasher for KeyedHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
+    }
+
+    /// The mark that ends a name: names are hashed one by one.
+    #[inline]
+    fn write_u8(&mut self, _mark: u8) {}
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The most refused segment names that an admission remembers.
@@ -122,8 +157,9 @@ impl<'a> Admission<'a> {
             default_observed: observed,
             now,
             tick,
-            segments: Segments::default(),
-            refused: HashMap::new(),
+            names: Vec::new(),
+            numbers: HashMap::with_hasher(Keyed(key.seed())),
+            refused: HashMap::with_hasher(Keyed(key.seed())),
         }
     }
 
@@ -131,6 +167,7 @@ impl<'a> Admission<'a> {
     ///
     /// # Errors
     /// The reason; nothing is remembered of the row.
+    #[inline]
     pub fn admit(&mut self, row: &Row<'_>) -> Result<Admitted, Refusal> {
         let segment = self.segment(row.segment)?;
         let given = match row.id_type {
@@ -159,15 +196,28 @@ impl<'a> Admission<'a> {
     }
 
     /// The number of a segment that this source may bring; a known name costs one hash.
+    #[inline]
     fn segment(&mut self, name: &str) -> Result<u32, Refusal> {
-        if let Some(number) = self.segments.get(name) {
+        if let Some(&number) = self.numbers.get(name) {
             return Ok(number);
         }
+        self.new_segment(name)
+    }
+
+    #[cold]
+    fn new_segment(&mut self, name: &str) -> Result<u32, Refusal> {
         if let Some(&refusal) = self.refused.get(name) {
             return Err(refusal);
         }
         match self.judge(name) {
-            Ok(()) => Ok(self.segments.number(name)),
+            Ok(()) => {
+                // A batch of 2^32 distinct names would need a terabyte of names first.
+                let number = self.names.len() as u32;
+                let name: Arc<str> = name.into();
+                self.names.push(Arc::clone(&name));
+                self.numbers.insert(name, number);
+                Ok(number)
+            }
             Err(refusal) => {
                 if self.refused.len() < MAX_REFUSED_NAMES && name.len() <= MAX_SEGMENT_BYTES {
                     self.refused.insert(name.into(), refusal);
@@ -198,7 +248,11 @@ impl<'a> Admission<'a> {
     /// The names behind the numbers of the memberships.
     #[must_use]
     pub fn into_segments(self) -> Segments {
-        self.segments
+        let mut segments = Segments::default();
+        self.names.iter().for_each(|name| {
+            segments.number(name);
+        });
+        segments
     }
 }
 

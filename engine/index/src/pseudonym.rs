@@ -11,6 +11,7 @@ use crate::id::{IdType, MAX_VISITOR_ID_BYTES, PID_BYTES, Pid, VisitorId};
 pub const KEY_BYTES: usize = 32;
 const CHECK_CONTEXT: &[u8] = b"usher key check value";
 const CHECK_BYTES: usize = 8;
+const SEED_CONTEXT: &[u8] = b"usher hash seed";
 
 /// A key that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -57,6 +58,12 @@ impl Key {
         hex(&blake3::keyed_hash(&self.0, CHECK_CONTEXT).as_bytes()[..CHECK_BYTES])
     }
 
+    /// A seed for hash tables over what strangers send. It never leaves the process.
+    pub(crate) fn seed(&self) -> u64 {
+        let hash = blake3::keyed_hash(&self.0, SEED_CONTEXT);
+        hash.as_bytes()[..size_of::<u64>()].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+
     /// The pseudonym of an id: the first 80 bits of keyed BLAKE3(id type, 0, id). About 100-200 ns.
     #[must_use]
     pub fn pid(&self, id_type: &IdType, id: VisitorId<'_>) -> Pid {
@@ -97,6 +104,7 @@ impl Pseudonymizer {
     }
 
     /// The pseudonym of an id.
+    #[inline]
     pub fn pid(&mut self, id_type: &IdType, id: VisitorId<'_>) -> Pid {
         if let Some(pid) = self.pid.filter(|_| self.id == id.bytes() && self.id_type == *id_type) {
             return pid;

@@ -43,8 +43,7 @@ impl Sweep {
             None => FAR,
         });
         let segments = image.header().segments;
-        let fresh =
-            Self { tick: Tick::new(0), segments, dead: vec![Dead::default(); blocks], next: next.collect() };
+        let fresh = Self { tick: Tick::new(0), segments, dead: vec![Dead::default(); blocks], next: next.collect() };
         fresh.advance(image, tick)
     }
 
@@ -142,7 +141,8 @@ impl Dead {
         let starts = std::mem::replace(&mut ends, places);
         for (rank, (&start, &end)) in starts.iter().zip(&ends).enumerate() {
             if !self.of(rank).is_empty() {
-                ordinals[start as usize..end as usize].sort_unstable();
+                // Two runs that ascend: the stable sort merges them.
+                ordinals[start as usize..end as usize].sort();
             }
         }
         Self { ends, ordinals }

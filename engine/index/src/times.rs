@@ -139,7 +139,7 @@ impl TimesBuilder {
         entries.sort_unstable();
         if entries.len() <= MAX_PAIRS {
             let codes = entries.iter().enumerate().map(|(code, &entry)| (entry, code as u64)).collect();
-            return (Times::Pairs(entries), TimeCodes { codes });
+            return (Times::Pairs(entries), TimeCodes::new(codes));
         }
         let distinct = |tick: fn(&Entry) -> Tick| {
             let mut ticks: Vec<Tick> = entries.iter().map(tick).collect();
@@ -152,22 +152,48 @@ impl TimesBuilder {
         let place = |ticks: &[Tick], tick| ticks.partition_point(|t| *t < tick) as u64;
         let code = |entry: Entry| place(&observed, entry.observed) | place(&expiry, entry.expiry) << width;
         let codes = entries.iter().map(|&entry| (entry, code(entry))).collect();
-        (Times::Split { observed, expiry }, TimeCodes { codes })
+        (Times::Split { observed, expiry }, TimeCodes::new(codes))
     }
 }
 
 /// The code of each entry of an image being written.
 pub struct TimeCodes {
     codes: HashMap<Entry, u64>,
+    /// Places without chains in front of the map, a power of two of them; most entries have one for themselves.
+    places: Vec<Option<(Entry, u64)>>,
 }
 
+/// Places for each entry: with so many, one in nine finds its place taken.
+const PLACES_PER_ENTRY: usize = 4;
+/// An odd number without pattern (2^64 divided by the golden ratio): spreads what it is multiplied with.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl TimeCodes {
+    fn new(codes: HashMap<Entry, u64>) -> Self {
+        let places = vec![None; (codes.len() * PLACES_PER_ENTRY).next_power_of_two().max(2)];
+        let mut all = Self { codes, places };
+        for (&entry, &code) in &all.codes {
+            let place = place(entry, all.places.len());
+            all.places[place] = Some((entry, code));
+        }
+        all
+    }
+
     /// The code of an entry that was noted.
+    #[inline]
     #[must_use]
     pub fn code(&self, entry: Entry) -> u64 {
-        debug_assert!(self.codes.contains_key(&entry));
-        self.codes.get(&entry).copied().unwrap_or(0)
+        match self.places[place(entry, self.places.len())] {
+            Some((known, code)) if known == entry => code,
+            _ => self.codes.get(&entry).copied().unwrap_or(0),
+        }
     }
+}
+
+#[inline]
+fn place(entry: Entry, places: usize) -> usize {
+    let both = u64::from(entry.observed.get()) << 32 | u64::from(entry.expiry.get());
+    (both.wrapping_mul(SPREAD) >> (u64::BITS - places.ilog2())) as usize
 }
 
 /// How codes are packed in a profile.

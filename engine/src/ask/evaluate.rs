@@ -18,6 +18,12 @@ pub struct Workspace {
     counter: Counter,
     /// One for each operand that had to be copied or built, at every depth.
     buffers: Vec<Vec<u8>>,
+    /// Lists of operands that are not in use.
+    lists: Vec<Lists>,
+}
+
+#[derive(Default)]
+struct Lists {
     operands: Vec<Operand<'static>>,
     sets: Vec<Container<'static>>,
     ends: Vec<usize>,
@@ -79,8 +85,8 @@ impl<'s> Evaluator<'s> {
         self.meet(self.plan, block, 0, workspace, |counter, sets, ends, _| counter.conjunction(sets, ends))
     }
 
-    /// Gathers the operands of a conjunction, those at `depth` buffers and more by copying or building them, and gives them
-    /// to `done`, together with a buffer. Nobody is in it: `done` is not asked.
+    /// Gathers the operands of a conjunction, copied or built ones in the buffers from `depth` on, and gives them to `done`,
+    /// together with a buffer that is the one at `depth` afterwards. Where nobody is in it, `done` is not asked.
     fn meet<R: Default>(
         &self,
         plan: &Conjunction,
@@ -92,8 +98,8 @@ impl<'s> Evaluator<'s> {
         if plan.of.iter().any(|union| !self.may_have(union, block)) {
             return Ok(R::default());
         }
-        let mut operands: Vec<Operand<'_>> = recycled(std::mem::take(&mut workspace.operands));
-        let mut ends = std::mem::take(&mut workspace.ends);
+        let Lists { operands, sets, mut ends } = workspace.lists.pop().unwrap_or_default();
+        let mut operands: Vec<Operand<'_>> = recycled(operands);
         ends.clear();
         let mut used = depth;
         for union in &plan.of {
@@ -101,20 +107,17 @@ impl<'s> Evaluator<'s> {
             ends.push(operands.len());
         }
         self.gather(&plan.without, block, &mut used, workspace, &mut operands)?;
-        if workspace.buffers.len() <= used {
-            workspace.buffers.resize_with(used + 1, Vec::new);
-        }
+        buffer(&mut workspace.buffers, used);
         let (kept, free) = workspace.buffers.split_at_mut(used);
-        let mut sets: Vec<Container<'_>> = recycled(std::mem::take(&mut workspace.sets));
+        let mut sets: Vec<Container<'_>> = recycled(sets);
         sets.extend(operands.iter().map(|operand| match *operand {
             Operand::Stored(container) => container,
             Operand::List(at) => Container::Array(&kept[at]),
             Operand::Bits(at) => Container::Bitmap(&kept[at]),
         }));
         let answer = done(&mut workspace.counter, &sets, &ends, &mut free[0]);
-        workspace.sets = recycled(sets);
-        workspace.operands = recycled(operands);
-        workspace.ends = ends;
+        workspace.lists.push(Lists { operands: recycled(operands), sets: recycled(sets), ends });
+        workspace.buffers.swap(depth, used);
         Ok(answer)
     }
 
@@ -147,10 +150,9 @@ impl<'s> Evaluator<'s> {
         for nested in &union.nested {
             let build = |counter: &mut Counter, sets: &[Container<'_>], ends: &[usize], into: &mut Vec<u8>| {
                 counter.build(sets, ends, into);
-                Some(std::mem::take(into))
+                true
             };
-            if let Some(built) = self.meet(nested, block, *used, workspace, build)? {
-                *buffer(&mut workspace.buffers, *used) = built;
+            if self.meet(nested, block, *used, workspace, build)? {
                 into.push(Operand::Bits(*used));
                 *used += 1;
             }
@@ -159,6 +161,7 @@ impl<'s> Evaluator<'s> {
     }
 }
 
+/// A buffer, made if need be.
 fn buffer(buffers: &mut Vec<Vec<u8>>, at: usize) -> &mut Vec<u8> {
     if buffers.len() <= at {
         buffers.resize_with(at + 1, Vec::new);

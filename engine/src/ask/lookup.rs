@@ -280,8 +280,7 @@ mod tests {
         let kinds = [Only::Everything, Only::Segments, Only::Audiences, Only::Prefix("s.1".to_owned())];
         for case in 0..200 {
             // A third of the visitors are unknown, and in the end all are dead.
-            let pids: Vec<Pid> =
-                (0..dice.below(80)).map(|_| sample.pid(&format!("v{}", dice.below(600)))).collect();
+            let pids: Vec<Pid> = (0..dice.below(80)).map(|_| sample.pid(&format!("v{}", dice.below(600)))).collect();
             let (now, only) = (Sample::at(dice.below(5) as i64), &kinds[case % kinds.len()]);
             let (mut together, mut apart) = (b"[".to_vec(), b"[".to_vec());
             lookup.answers(&pids, now, only, &mut together).unwrap();

@@ -21,8 +21,8 @@ const PARALLEL_FROM: Nanos = 100_000;
 const MIN_BLOCKS_A_TASK: usize = 4;
 /// Roughly what a segment costs in a block, however few its members.
 const SET_COST: Nanos = 10;
-/// Roughly what four members cost; a bitmap costs no more than [`BITMAP_COST`].
-const FOUR_MEMBERS_COST: Nanos = 1;
+/// Roughly how many members of a list cost a nanosecond.
+const MEMBERS_A_NANO: Nanos = 4;
 /// Roughly what a bitmap of a block costs.
 const BITMAP_COST: Nanos = 300;
 /// For how many unknown names of one expression the nearest known one is looked for: each looks through every name.
@@ -120,7 +120,7 @@ fn cost(shard: &Shard, plan: &Conjunction) -> Nanos {
     plan.each_rank(&mut |rank| {
         // The first block stands for all: visitors are in random order.
         let members = u64::from(shard.upper_bound(0, rank));
-        sum += blocks * (SET_COST + (members / 4 * FOUR_MEMBERS_COST).min(BITMAP_COST));
+        sum += blocks * (SET_COST + (members / MEMBERS_A_NANO).min(BITMAP_COST));
     });
     sum
 }

@@ -203,6 +203,8 @@ async fn attend(socket: TcpStream, app: Arc<App>, mut ended: watch::Receiver<()>
     // The deadlines are `Pace`'s: hyper's own would count the rest between two requests as part of a head.
     let connection = http1::Builder::new()
         .keep_alive(true)
+        // A client that has ended its side after its last request still gets the answers.
+        .half_close(true)
         .pipeline_flush(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .header_read_timeout(None)

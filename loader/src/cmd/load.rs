@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytesize::ByteSize;
 use clap::Args;
+use usher_index::build::{DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use usher_index::{IdType, Published, Time, Writer};
 
 use super::progress::Bar;
@@ -57,6 +58,9 @@ pub(super) struct LoadArgs {
     /// The share of rows that may be refused before a feed fails whole.
     #[arg(long, env = "USHER_MAX_REFUSED", value_name = "PERCENT", default_value_t)]
     max_refused: Percent,
+    /// Memory for the load, such as 512MiB; rows beyond half of it wait in a temporary file in the data folder.
+    #[arg(long, env = "USHER_MEMORY", value_name = "SIZE", default_value_t = ByteSize(DEFAULT_MEMORY_BYTES), value_parser = memory)]
+    memory: ByteSize,
     /// Loads bytes once more that were delivered before.
     #[arg(long)]
     again: bool,
@@ -66,6 +70,12 @@ pub(super) struct LoadArgs {
     /// Looks only at the lines that this quarantine lists.
     #[arg(long, value_name = "QUARANTINE")]
     only_lines: Option<PathBuf>,
+}
+
+fn memory(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    let least = ByteSize(MIN_MEMORY_BYTES);
+    if size < least { Err(format!("a load takes {least} at least")) } else { Ok(size) }
 }
 
 /// What became of one file.
@@ -148,7 +158,9 @@ fn open(args: &LoadArgs, streams: &mut Streams<'_>) -> Result<Writer, CommandErr
             ),
         )?;
     }
-    Ok(Writer::open(&args.common.data, key.key)?)
+    let mut writer = Writer::open(&args.common.data, key.key)?;
+    writer.limit_memory(args.memory.as_u64());
+    Ok(writer)
 }
 
 /// Reads all files, in order.

@@ -4,11 +4,7 @@ use super::records::Line;
 use super::{Block, Columns, FeedError, Format, Place, Shape, csv, tsv};
 
 /// The columns that the options or the header line give; takes the header line off the first block.
-pub(super) fn columns(
-    first: &mut Option<Block>,
-    format: Format,
-    shape: &Shape,
-) -> Result<Option<Columns>, FeedError> {
+pub(super) fn columns(first: &mut Option<Block>, format: Format, shape: &Shape) -> Result<Option<Columns>, FeedError> {
     if format == Format::Jsonl {
         return match (&shape.columns, shape.header) {
             (Some(_), _) => Err(FeedError::NotForJson("--columns")),
@@ -24,7 +20,7 @@ pub(super) fn columns(
             }
             Ok(Some(columns.clone()))
         }
-        None => with_first(first, quoting, |line| header_line(line, quoting))?.map(Some),
+        None => with_first(first, quoting, |line| header_line(line.as_ref(), quoting))?.map(Some),
     }
 }
 
@@ -48,7 +44,7 @@ fn with_first<T>(
     Ok(used)
 }
 
-fn header_line(line: Option<(Place, Line<'_>)>, quoting: bool) -> Result<Columns, FeedError> {
+fn header_line(line: Option<&(Place, Line<'_>)>, quoting: bool) -> Result<Columns, FeedError> {
     let (place, record) = match line {
         Some((place, Line::Whole(record))) => (place, record),
         Some((_, Line::TooLong)) => return Err(FeedError::long_header()),

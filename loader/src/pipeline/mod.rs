@@ -68,3 +68,52 @@ pub fn read(
     let (sent, unpacked) = (feed.input().sent(), feed.input().unpacked());
     Ok(Harvest { batch, counts, quarantine, sent, unpacked, elapsed: started.elapsed() })
 }
+
+#[cfg(test)]
+mod tests {
+    use usher_index::{IdType, Key, Time, Writer};
+
+    use super::*;
+    use crate::feed::Shape;
+    use crate::source::{Bounds, Input};
+
+    /// Some three blocks of rows, good and bad ones of every kind.
+    fn feed() -> String {
+        let mut text = "visitor,segment,expires\n".to_owned();
+        for number in 0..60_000 {
+            text += &match number % 1_000 {
+                7 => "\"a\"b,s,1\n".to_owned(),
+                500 => "v,s\n\n".to_owned(),
+                900 => format!("v{number},\"s\n{number}\",tomorrow\n"),
+                _ => format!("visitor-{},\"seg{}\",1800086400\n", number / 9, number % 50),
+            };
+        }
+        text
+    }
+
+    #[test]
+    fn any_number_of_threads_tells_the_same() {
+        let (dir, text) = (tempfile::tempdir().expect("a temporary folder"), feed());
+        let writer = Writer::open(dir.path(), Key::from_bytes([1; 32])).expect("a new index");
+        let now = Time::from_unix(1_800_000_000).expect("in range");
+        let read = |threads: usize| {
+            let input = Input::stream(text.as_bytes(), |_| {}, Bounds::default()).expect("memory");
+            let mut feed = Feed::open(input, "f.csv", &Shape::default()).expect("a header");
+            let admission = || writer.admission("s", IdType::default(), None, now).expect("development");
+            let takers = (0..threads).map(|_| Taker::new(admission(), writer.batch("s"))).collect();
+            let mut rejects = Vec::new();
+            let harvest = super::read(&mut feed, takers, None, Some(&mut rejects)).expect("it is whole");
+            (harvest, rejects)
+        };
+        let (one, rejects) = read(1);
+        assert_eq!((one.counts.received, one.counts.lost()), (60_000, 180));
+        assert_eq!(one.batch.len(), one.counts.taken);
+        for threads in [2, 3, 8] {
+            let (several, also) = read(threads);
+            assert_eq!((several.counts, several.sent), (one.counts.clone(), one.sent.clone()), "{threads} threads");
+            assert_eq!(format!("{:?}", several.quarantine), format!("{:?}", one.quarantine));
+            assert_eq!(also, rejects);
+            assert_eq!(several.batch.len(), one.batch.len());
+        }
+    }
+}

@@ -121,7 +121,8 @@ fn joined(input: &Input<'_>, part: Part, finals: &[Option<u32>]) -> Result<Step,
     while let Some(Visitor { pid, entries }) = join.next(|_, _| {})? {
         let start = step.entries.len();
         // A rank that left has no entry: the survey counted them.
-        step.entries.extend(entries.iter().filter_map(|&(rank, entry)| finals[rank as usize].map(|rank| (rank, entry))));
+        step.entries
+            .extend(entries.iter().filter_map(|&(rank, entry)| finals[rank as usize].map(|rank| (rank, entry))));
         let own = &mut step.entries[start..];
         if !own.is_sorted_by(|a, b| a.0 < b.0) {
             own.sort_unstable_by_key(|(rank, _)| *rank);

@@ -78,7 +78,6 @@ pub(super) struct Share {
 }
 
 impl Share {
-    #[expect(clippy::field_reassign_with_default, reason = "what has a destructor cannot be taken apart")]
     pub(super) fn new(memory: Option<Arc<Memory>>) -> Self {
         let mut share = Self::default();
         share.memory = memory;

@@ -177,3 +177,79 @@ fn sweeps_bury_the_dead_and_nobody_else() {
         assert_eq!((counted, present), (live, everyone.len()), "{tick:?}");
     }
 }
+
+/// Loads the same rows into a new index, spread over so many batches, and answers its images.
+fn images_of(dir: &std::path::Path, batches: usize, memory: Option<super::Memory>) -> Vec<crate::manifest::ImageLine> {
+    let memory = memory.map(std::sync::Arc::new);
+    let mut writer = Writer::open(dir, key()).expect("free");
+    writer.limit_shards(300);
+    let (now, mut random) = (at(1_800_000_000), Random(9));
+    let admission = || writer.admission("s", IdType::default(), None, now).expect("development");
+    let batch = || memory.as_ref().map_or_else(|| Batch::new("s"), |memory| Batch::within(memory, "s"));
+    let mut takers: Vec<_> = (0..batches).map(|_| (admission(), batch())).collect();
+    for _ in 0..ROWS {
+        let (visitor, segment) = (format!("v{}", random.below(1_000)), format!("seg{}", random.below(300)));
+        let row = Row {
+            visitor: VisitorId::new(&visitor).expect("short"),
+            segment: &segment,
+            id_type: None,
+            observed: Some(at(now.unix() - random.below(20) as i64 * 3_600)),
+            ttl: Some(Span::from_secs(random.below(40) as u32 * 3_600)),
+            expires: None,
+            remove: random.below(9) == 0,
+        };
+        let (admission, batch) = &mut takers[random.below(batches as u64) as usize];
+        batch.push(admission.admit(&row).expect("admitted").membership);
+    }
+    let finished = takers.into_iter().map(|(admission, mut batch)| {
+        batch.finish(admission.into_segments());
+        batch
+    });
+    let all = finished.reduce(|mut all, batch| {
+        all.absorb(batch);
+        all
+    });
+    let batch = all.expect("one batch at least");
+    assert_eq!(batch.len(), ROWS);
+    let published = writer.load(vec![(batch, line())], now, &NoProgress).expect("it builds");
+    let Outcome { new, renewed, unchanged, removed } = published.outcomes[0];
+    assert_eq!(new + renewed + unchanged + removed, ROWS);
+    let images = Snapshot::open(dir, Some(key())).expect("it opens").manifest().expect("published").images.clone();
+    let left = std::fs::read_dir(dir).expect("a folder").map(|file| file.expect("a file").file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(crate::files::TEMPORARY)));
+    images
+}
+
+/// More than two runs.
+const ROWS: u64 = 150_000;
+
+#[test]
+fn neither_spilling_nor_the_thread_that_took_a_row_changes_an_image() {
+    let images = |batches: usize, bound: Option<u64>| {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        images_of(dir.path(), batches, bound.map(|bound| super::Memory::for_rows(dir.path(), bound)))
+    };
+    let plain = images(1, None);
+    assert!(plain.len() > 2);
+    // Nothing in memory; room for one run; room for all but what is sealed last.
+    for (batches, bound) in [(1, Some(0)), (2, Some(0)), (1, Some(1 << 20)), (3, Some(2_000_000)), (3, None)] {
+        assert_eq!(images(batches, bound), plain, "{batches} batches, {bound:?}");
+    }
+}
+
+#[test]
+fn rows_that_find_no_room_fail_the_load() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let memory = std::sync::Arc::new(super::Memory::for_rows(&dir.path().join("absent"), 0));
+    let writer = Writer::open(dir.path(), key()).expect("free");
+    let mut admission = writer.admission("s", IdType::default(), None, at(1_800_000_000)).expect("development");
+    let mut batch = Batch::within(&memory, "s");
+    let visitor = VisitorId::new("v").expect("short");
+    let row = Row { visitor, segment: "a", id_type: None, observed: None, ttl: None, expires: None, remove: false };
+    batch.push(admission.admit(&row).expect("admitted").membership);
+    batch.finish(admission.into_segments());
+    assert!(batch.failure().is_some());
+    let failed = writer.load(vec![(batch, line())], at(1_800_000_000), &NoProgress);
+    assert!(matches!(failed, Err(crate::error::WriteError::File(_))));
+    assert!(Snapshot::open(dir.path(), Some(key())).expect("it opens").manifest().is_none());
+}

@@ -7,42 +7,71 @@ use super::isa::{GROUP_WORDS, Isa, Ordinal};
 use super::lists::listed;
 use super::stream::{Groups, groups, streamed};
 
+/// An operation on groups. A type, not a closure: it must be inlined to be compiled for the level.
+trait Change {
+    fn of<I: Isa>(isa: I, a: I::Group, b: I::Group) -> I::Group;
+}
+
+struct Or;
+struct And;
+struct AndNot;
+
+impl Change for Or {
+    #[inline(always)]
+    fn of<I: Isa>(isa: I, a: I::Group, b: I::Group) -> I::Group {
+        isa.or(a, b)
+    }
+}
+
+impl Change for And {
+    #[inline(always)]
+    fn of<I: Isa>(isa: I, a: I::Group, b: I::Group) -> I::Group {
+        isa.and(a, b)
+    }
+}
+
+impl Change for AndNot {
+    #[inline(always)]
+    fn of<I: Isa>(isa: I, a: I::Group, b: I::Group) -> I::Group {
+        isa.and_not(a, b)
+    }
+}
+
 /// Adds the members to the bits.
 #[inline(always)]
 pub fn unite<I: Isa>(isa: I, set: &Container<'_>, bits: &mut Bits, spare: &mut [Ordinal]) {
-    change(isa, set, bits, |a, b| isa.or(a, b));
-    listed(isa, set, spare).iter().for_each(|&ordinal| bits.insert(u16::from_le_bytes(ordinal)));
+    change::<I, Or>(isa, set, bits);
+    for &ordinal in listed(isa, set, spare) {
+        bits.insert(u16::from_le_bytes(ordinal));
+    }
 }
 
 /// Takes the members out of the bits.
 #[inline(always)]
 pub fn remove<I: Isa>(isa: I, set: &Container<'_>, bits: &mut Bits, spare: &mut [Ordinal]) {
-    change(isa, set, bits, |a, b| isa.and_not(a, b));
-    listed(isa, set, spare).iter().for_each(|&ordinal| bits.remove(u16::from_le_bytes(ordinal)));
+    change::<I, AndNot>(isa, set, bits);
+    for &ordinal in listed(isa, set, spare) {
+        bits.remove(u16::from_le_bytes(ordinal));
+    }
 }
 
 /// Keeps in the bits what a container of bits has. Not for lists.
 #[inline(always)]
 pub fn keep<I: Isa>(isa: I, set: &Container<'_>, bits: &mut Bits) {
-    change(isa, set, bits, |a, b| isa.and(a, b));
+    change::<I, And>(isa, set, bits);
     bits.words_mut()[GROUP_WORDS * groups(set)..].fill(0);
 }
 
 #[inline(always)]
-fn change<I: Isa>(isa: I, set: &Container<'_>, bits: &mut Bits, with: impl Fn(I::Group, I::Group) -> I::Group) {
+fn change<I: Isa, C: Change>(isa: I, set: &Container<'_>, bits: &mut Bits) {
     let words = &mut bits.words_mut()[..GROUP_WORDS * groups(set)];
-    streamed!(*set, stream => change_words(isa, words, stream, with), ());
+    streamed!(*set, stream => change_words::<I, C>(isa, words, stream), ());
 }
 
 #[inline(always)]
-fn change_words<I: Isa>(
-    isa: I,
-    words: &mut [u64],
-    mut stream: impl Groups,
-    with: impl Fn(I::Group, I::Group) -> I::Group,
-) {
+fn change_words<I: Isa, C: Change>(isa: I, words: &mut [u64], mut stream: impl Groups) {
     for words in words.as_chunks_mut().0 {
-        let group = with(isa.of_words(words), stream.next(isa));
+        let group = C::of(isa, isa.of_words(words), stream.next(isa));
         isa.store(group, words);
     }
 }

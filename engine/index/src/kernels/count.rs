@@ -1,7 +1,9 @@
 //! The counting algorithms, over the operations of any level.
 //!
 //! After E. Lemire and others, "Roaring Bitmaps: Implementation of an Optimized Software Library", with containers of
-//! our own kinds. Everything is inlined into the functions that `dispatched!` compiles for a level.
+//! our own kinds. Everything is inlined into the functions that `dispatched!` compiles for a level; what is not inlined
+//! is compiled for every machine and calls each instruction as a function. Hence `for` loops here, and no closure that
+//! touches an [`Isa`]: nothing forces a closure to be inlined.
 
 use crate::bits::{BLOCK, Bits};
 use crate::containers::Container;
@@ -87,10 +89,12 @@ pub fn and<I: Isa>(isa: I, sets: &mut [Container<'_>], scratch: &mut Scratch) ->
         _ => {
             let (some, rest) = sets.split_at(sets.len() - (SIDE_BY_SIDE - 1));
             let [bits, _] = &mut scratch.bits;
-            some.iter().enumerate().for_each(|(index, set)| match index {
-                0 => unite(isa, set, bits, &mut scratch.lists[0]),
-                _ => keep(isa, set, bits),
-            });
+            for (index, set) in some.iter().enumerate() {
+                match index {
+                    0 => unite(isa, set, bits, &mut scratch.lists[0]),
+                    _ => keep(isa, set, bits),
+                }
+            }
             let [second, third] = rest else { return 0 };
             let count = streamed!(*second, b => streamed!(*third, c => {
                 and3(isa, Words(bits.words()), b, c, groups(second))
@@ -196,21 +200,32 @@ fn smallest(sets: &[Container<'_>], ends: &[usize]) -> Option<(usize, usize)> {
 #[inline(always)]
 fn gather<I: Isa>(isa: I, sets: &[Container<'_>], ends: &[usize], but: Option<usize>, scratch: &mut Scratch) {
     let Scratch { lists: [spare, ..], bits: [bits, other] } = scratch;
-    let mut unions = (0..ends.len()).filter(|index| Some(*index) != but).map(|index| union(sets, ends, index));
-    unions.next().into_iter().flatten().for_each(|set| unite(isa, set, bits, spare));
-    for union in unions {
+    let mut first = true;
+    for index in (0..ends.len()).filter(|index| Some(*index) != but) {
+        let union = union(sets, ends, index);
+        if first {
+            for set in union {
+                unite(isa, set, bits, spare);
+            }
+            first = false;
+            continue;
+        }
         if let [only] = union
             && !only.is_listed()
         {
             keep(isa, only, bits);
             continue;
         }
-        union.iter().for_each(|set| unite(isa, set, other, spare));
+        for set in union {
+            unite(isa, set, other, spare);
+        }
         bits.fold(other, crate::bits::Op::And);
         other.clear();
     }
     let without = &sets[ends.last().map_or(0, |end| (*end).min(sets.len()))..];
-    without.iter().for_each(|set| remove(isa, set, bits, spare));
+    for set in without {
+        remove(isa, set, bits, spare);
+    }
 }
 
 /// Counts whom the bits and a union have in common, and empties the bits.
@@ -236,7 +251,9 @@ fn meet<I: Isa>(isa: I, union: &[Container<'_>], scratch: &mut Scratch) -> u32 {
         keep(isa, only, bits);
         return drain(isa, bits);
     }
-    union.iter().for_each(|set| unite(isa, set, other, spare));
+    for set in union {
+        unite(isa, set, other, spare);
+    }
     let mut sum = isa.zero();
     let pairs = bits.words_mut().as_chunks_mut().0.iter_mut().zip(other.words_mut().as_chunks_mut().0);
     for (left, right) in pairs {
@@ -258,7 +275,9 @@ fn or<I: Isa>(isa: I, sets: &[Container<'_>], scratch: &mut Scratch) -> u32 {
     let Scratch { lists: [spare, ..], bits: [bits, _] } = scratch;
     let members = sets.iter().map(Container::weight).sum::<usize>();
     if members >= SMALL_UNION {
-        sets.iter().for_each(|set| unite(isa, set, bits, spare));
+        for set in sets {
+            unite(isa, set, bits, spare);
+        }
         return drain(isa, bits);
     }
     let mut count = 0;
