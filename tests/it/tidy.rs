@@ -19,7 +19,19 @@ const TOP_LEVEL: [&str; 9] =
 const FLOORS: [&[&str]; 5] = [
     &["id", "time", "error", "refusal"],
     &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack"],
-    &["pseudonym", "membership", "dictionary", "huffman", "gaps", "profiles", "containers", "kernels", "times", "image", "manifest"],
+    &[
+        "pseudonym",
+        "membership",
+        "dictionary",
+        "huffman",
+        "gaps",
+        "profiles",
+        "containers",
+        "kernels",
+        "times",
+        "image",
+        "manifest",
+    ],
     &["lookups", "shard", "snapshot", "sweep"],
     &["build", "writer", "batch"],
 ];

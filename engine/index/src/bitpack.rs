@@ -37,10 +37,16 @@ pub fn window(bytes: &[u8], at: usize) -> u64 {
     if let Some(Ok(word)) = bytes.get(byte..byte + 8).map(TryInto::try_into) {
         return u64::from_le_bytes(word) >> shift;
     }
+    last_word(bytes, byte) >> shift
+}
+
+/// The word at `byte` of which the end is cut off. Rare, so kept out of the loops that it would slow down.
+#[cold]
+fn last_word(bytes: &[u8], byte: usize) -> u64 {
     let mut word = [0u8; 8];
     let tail = bytes.get(byte..).unwrap_or(&[]);
     word[..tail.len()].copy_from_slice(tail);
-    u64::from_le_bytes(word) >> shift
+    u64::from_le_bytes(word)
 }
 
 /// The `width` bits (0 to 64) that follow bit `at`; zeros past the end.
@@ -50,8 +56,8 @@ pub fn read(bytes: &[u8], at: usize, width: u32) -> u64 {
     if width <= 57 {
         return window(bytes, at) & ((1u64 << width) - 1);
     }
-    let low = window(bytes, at) & 0xffff_ffff;
-    low | (read(bytes, at + 32, width - 32) << 32)
+    let (low, high) = (window(bytes, at) & 0xffff_ffff, window(bytes, at + 32) & ((1u64 << (width - 32)) - 1));
+    low | high << 32
 }
 
 /// The width of the numbers below `count`: bits, 0 for a single number.

@@ -50,9 +50,12 @@ impl Times {
     pub fn packing(&self) -> Packing {
         match self {
             Self::Pairs(pairs) => Packing::in_twos(pairs.len() as u64),
-            Self::Split { observed, expiry } => {
-                Packing { count: 0, single: width_of(observed.len() as u64) + width_of(expiry.len() as u64), double: 0 }
-            }
+            Self::Split { observed, expiry } => Packing {
+                count: 0,
+                single: width_of(observed.len() as u64) + width_of(expiry.len() as u64),
+                double: 0,
+                reciprocal: 0,
+            },
         }
     }
 
@@ -205,11 +208,15 @@ pub struct Packing {
     single: u32,
     /// Bits of two codes; 0 when they are never packed in twos.
     double: u32,
+    /// 2^64 / count, rounded up: a division by `count` is a multiplication by it. Exact, since two codes are below 2^32
+    /// and `count` is at most 2^16.
+    reciprocal: u64,
 }
 
 impl Packing {
     fn in_twos(count: u64) -> Self {
-        Self { count, single: width_of(count), double: width_of(count * count) }
+        let reciprocal = (u64::MAX / count.max(1)).wrapping_add(1);
+        Self { count, single: width_of(count), double: width_of(count * count), reciprocal }
     }
 
     /// Bytes of the section of `length` codes.
@@ -251,7 +258,8 @@ impl Packing {
         }
         for i in 0..length / 2 {
             let both = read(bytes, i * self.double as usize, self.double);
-            let first = both / self.count;
+            let first = ((u128::from(both) * u128::from(self.reciprocal)) >> 64) as u64;
+            debug_assert_eq!(first, both / self.count);
             each(first);
             each(both - first * self.count);
         }

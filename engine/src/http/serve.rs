@@ -205,7 +205,6 @@ async fn attend(socket: TcpStream, app: Arc<App>, mut ended: watch::Receiver<()>
         .keep_alive(true)
         // A client that has ended its side after its last request still gets the answers.
         .half_close(true)
-        .pipeline_flush(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .header_read_timeout(None)
         .serve_connection(io, service);
