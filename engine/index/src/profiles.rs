@@ -3,7 +3,7 @@
 use crate::bytes::{Cursor, put_varint};
 use crate::entry::Entry;
 use crate::gaps::GapCode;
-use crate::times::{TimeCodes, Times};
+use crate::times::{Packing, TimeCodes, Times};
 
 /// Appends a profile. Ranks ascend strictly.
 pub fn write(
@@ -39,14 +39,15 @@ pub struct Profile<'a> {
     gaps: &'a [u8],
     gap_bytes: usize,
     times: &'a Times,
+    packing: Packing,
     code: &'a GapCode,
 }
 
 impl<'a> Profile<'a> {
-    /// Splits the bytes; `None` when they are cut.
+    /// Splits the bytes; `None` when they are cut. `packing` is that of `times`, found once for all profiles.
     #[inline]
     #[must_use]
-    pub fn new(bytes: ProfileBytes<'a>, times: &'a Times, code: &'a GapCode) -> Option<Self> {
+    pub fn new(bytes: ProfileBytes<'a>, times: &'a Times, packing: Packing, code: &'a GapCode) -> Option<Self> {
         let mut cursor = Cursor::new(bytes.tail);
         let length = cursor.varint()? as usize;
         // Every entry takes a bit at least: a wild length cannot make us work long.
@@ -54,15 +55,15 @@ impl<'a> Profile<'a> {
             return None;
         }
         let codes = cursor.rest();
-        cursor.take(times.packing().bytes(length))?;
+        cursor.take(packing.bytes(length))?;
         let gap_bytes = bytes.length.checked_sub(cursor.position())?;
-        Some(Self { length, codes, gaps: cursor.rest(), gap_bytes, times, code })
+        Some(Self { length, codes, gaps: cursor.rest(), gap_bytes, times, packing, code })
     }
 
     /// Calls `each` with every code, in the order of ranks.
     #[inline]
     pub fn each_code(&self, each: impl FnMut(u64)) {
-        self.times.packing().each(self.codes, self.length, each);
+        self.packing.each(self.codes, self.length, each);
     }
 
     /// Calls `each` with every rank, ascending; `None` when the gaps are cut, too long or leave bytes over.
@@ -114,7 +115,7 @@ mod tests {
             let length = bytes.len();
             let read = |tail: &[u8], length| {
                 let mut read = Vec::new();
-                Profile::new(ProfileBytes { tail, length }, &times, &gaps)?.read(&mut read)?;
+                Profile::new(ProfileBytes { tail, length }, &times, times.packing(), &gaps)?.read(&mut read)?;
                 Some(read)
             };
             bytes.extend([0xff; 20]);

@@ -12,7 +12,7 @@ use crate::id::Pid;
 use crate::mmap::Bytes;
 use crate::profiles::{Profile, ProfileBytes};
 use crate::time::Tick;
-use crate::times::Times;
+use crate::times::{Packing, Times};
 
 use super::MAX_SHARD_VISITORS;
 use super::containers::BlockDirectory;
@@ -29,6 +29,7 @@ pub struct Image {
     sections: Sections,
     names: Names,
     times: Times,
+    packing: Packing,
     gaps: GapCode,
     blocks: Vec<BlockDirectory>,
 }
@@ -66,6 +67,7 @@ impl Image {
         let names = names.ok_or_else(|| damage(&file, Section::Segments, "a segment table"))?;
         let times =
             Times::read(part(Section::Times)).ok_or_else(|| damage(&file, Section::Times, "a table of times"))?;
+        let packing = times.packing();
         let gaps = GapCode::read_tables(header.gap_code, part(Section::Gaps));
         let gaps = gaps.ok_or_else(|| damage(&file, Section::Gaps, "the tables of the gap code"))?;
         let geometry = header.geometry;
@@ -83,7 +85,7 @@ impl Image {
         let blocks =
             BlockDirectory::read_all(part(Section::Cardinalities), slots, geometry.visitors, header.policy, containers);
         let blocks = blocks.ok_or_else(|| damage(&file, Section::Cardinalities, "cardinalities of every block"))?;
-        Ok(Self { file, bytes, header, sections, names, times, gaps, blocks })
+        Ok(Self { file, bytes, header, sections, names, times, packing, gaps, blocks })
     }
 
     /// Checks the checksum of every section. Reads the whole file.
@@ -184,7 +186,7 @@ impl Image {
     /// When they are cut.
     #[inline]
     pub fn profile<'a>(&'a self, bytes: ProfileBytes<'a>) -> Result<Profile<'a>, ImageError> {
-        let profile = Profile::new(bytes, &self.times, &self.gaps);
+        let profile = Profile::new(bytes, &self.times, self.packing, &self.gaps);
         profile.ok_or_else(|| self.damaged(Section::Records, "a sound profile"))
     }
 
