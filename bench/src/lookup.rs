@@ -20,6 +20,8 @@ use crate::{feed_file, machine};
 pub mod plain;
 
 /// Lookups of a round.
+/// The goal of opening is for an index of so many visitors.
+const GOAL_VISITORS: u64 = 10_000_000;
 const ROUND: usize = 1 << 15;
 /// Rounds: enough for a median that one disturbed round does not move.
 const ROUNDS: usize = 9;
@@ -301,7 +303,7 @@ pub fn open(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
     writeln!(
         out,
         "| open, every checksum, to the first right answer | {median:.0} ({min:.0}-{max:.0}) | at 10M: <= 1,000 | {} |",
-        met(median <= 1_000.0)
+        if visitors < GOAL_VISITORS { "not judged at this size" } else { met(median <= 1_000.0) }
     )?;
     Ok(())
 }

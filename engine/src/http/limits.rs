@@ -1,4 +1,7 @@
 //! Every bound of the server, by name. Tests make some of them smaller; nothing else does.
+//!
+//! A phase of a connection is timed from the first look at it, and looks are up to two seconds apart: first byte, head
+//! and idle deadlines are kept up to that much late, never early.
 
 use std::time::Duration;
 
