@@ -18,7 +18,7 @@ const TOP_LEVEL: [&str; 9] =
 /// one module.
 const FLOORS: [&[&str]; 5] = [
     &["id", "time", "error", "refusal"],
-    &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack"],
+    &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack", "change"],
     &[
         "pseudonym",
         "membership",
@@ -31,6 +31,8 @@ const FLOORS: [&[&str]; 5] = [
         "times",
         "image",
         "manifest",
+        "veils",
+        "bars",
     ],
     &["lookups", "shard", "snapshot", "sweep"],
     &["build", "writer", "batch"],

@@ -16,6 +16,8 @@
 //! | rank | a segment's number in one image, ascending from the most popular |
 //! | image | one shard, frozen in one file, both ways round ([`image`]) |
 //! | manifest, generation | the file that names one consistent set of images, charter and ledger ([`Manifest`]); its number |
+//! | change | a row, an opt-out, a revocation or an erasure that came after the images ([`Change`]) |
+//! | bars, veil | who must stay out ([`Bars`]); what is left of an erasure once it is folded ([`Veils`]) |
 //! | sweep | who is dead at a tick ([`Sweep`]) |
 //! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds |
 //!
@@ -49,8 +51,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bars;
 pub mod bits;
 pub mod build;
+pub mod change;
 pub mod charter;
 pub mod checksum;
 pub mod containers;
@@ -70,6 +74,7 @@ pub mod shard;
 pub mod snapshot;
 pub mod sweep;
 pub mod time;
+pub mod veils;
 pub mod writer;
 
 mod bitpack;
@@ -81,8 +86,10 @@ mod mmap;
 mod profiles;
 mod times;
 
+pub use bars::Bars;
 pub use bits::{Bits, Op};
 pub use build::{Batch, NoProgress, Progress};
+pub use change::Change;
 pub use charter::{Charter, Class, House, LegalBasis, Source};
 pub use entry::Entry;
 pub use error::{CharterError, FileError, ImageError, OpenError, WriteError};
@@ -100,4 +107,5 @@ pub use shard::Shard;
 pub use snapshot::{SegmentInfo, Snapshot};
 pub use sweep::Sweep;
 pub use time::{Span, Tick, TickLength, Time, TimeError};
+pub use veils::Veils;
 pub use writer::{Published, Writer};

@@ -9,9 +9,12 @@ use crate::id::{IdType, MAX_VISITOR_ID_BYTES, PID_BYTES, Pid, VisitorId};
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
+/// Bytes of a veil.
+pub const VEIL_BYTES: usize = 16;
 const CHECK_CONTEXT: &[u8] = b"usher key check value";
 const CHECK_BYTES: usize = 8;
 const SEED_CONTEXT: &[u8] = b"usher hash seed";
+const VEIL_CONTEXT: &[u8] = b"usher veil key";
 
 /// A key that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -64,6 +67,12 @@ impl Key {
         hash.as_bytes()[..size_of::<u64>()].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
     }
 
+    /// The key under which erased pseudonyms are veiled.
+    #[must_use]
+    pub fn veil_key(&self) -> VeilKey {
+        VeilKey(*blake3::keyed_hash(&self.0, VEIL_CONTEXT).as_bytes())
+    }
+
     /// The pseudonym of an id: the first 80 bits of keyed BLAKE3(id type, 0, id). About 100-200 ns.
     #[must_use]
     pub fn pid(&self, id_type: &IdType, id: VisitorId<'_>) -> Pid {
@@ -79,6 +88,27 @@ impl Key {
         let mut bytes = [0u8; PID_BYTES];
         bytes.copy_from_slice(&hash.as_bytes()[..PID_BYTES]);
         Pid::from_bytes(bytes)
+    }
+}
+
+/// Makes veils of pseudonyms; derived from the house's key. Not printed by `Debug`.
+#[derive(Clone)]
+pub struct VeilKey([u8; KEY_BYTES]);
+
+impl VeilKey {
+    /// The veil of a pseudonym: the first bytes of keyed BLAKE3.
+    #[must_use]
+    pub fn veil(&self, pid: Pid) -> [u8; VEIL_BYTES] {
+        let hash = blake3::keyed_hash(&self.0, &pid.to_bytes());
+        let mut veil = [0; VEIL_BYTES];
+        veil.copy_from_slice(&hash.as_bytes()[..VEIL_BYTES]);
+        veil
+    }
+}
+
+impl fmt::Debug for VeilKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VeilKey")
     }
 }
 

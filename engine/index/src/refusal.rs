@@ -49,6 +49,10 @@ refusals! {
     BadAction = "bad_action",
     /// Not the name of a segment: it holds a control character.
     BadSegment = "bad_segment",
+    /// The visitor opted out.
+    OptedOut = "opted_out",
+    /// What was observed until then was erased at the visitor's wish.
+    Erased = "erased",
     /// Not an id type.
     BadIdType = "bad_id_type",
 }
