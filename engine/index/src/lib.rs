@@ -18,8 +18,9 @@
 //! | manifest, generation | the file that names one consistent set of images, charter and ledger ([`Manifest`]); its number |
 //! | change | a row, an opt-out, a revocation or an erasure that came after the images ([`Change`]) |
 //! | bars, veil | who must stay out ([`Bars`]); what is left of an erasure once it is folded ([`Veils`]) |
+//! | overlay, touched | the changes in memory over the images ([`Overlay`]); a visitor whom one concerns |
 //! | sweep | who is dead at a tick ([`Sweep`]) |
-//! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds |
+//! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds, with the overlay |
 //!
 //! # The flow
 //!
@@ -67,6 +68,7 @@ pub mod kernels;
 pub mod lookups;
 pub mod manifest;
 pub mod membership;
+pub mod overlay;
 pub mod pseudonym;
 pub mod refusal;
 pub mod segments;
@@ -100,6 +102,7 @@ pub use kernels::{Counter, Level};
 pub use lookups::Lookups;
 pub use manifest::{FeedKey, LedgerLine, Manifest, Outcome};
 pub use membership::{Admission, Admitted, Membership, Row};
+pub use overlay::Overlay;
 pub use pseudonym::{Key, Pseudonymizer};
 pub use refusal::Refusal;
 pub use segments::Segments;

@@ -1,0 +1,114 @@
+//! What each touched visitor has, where lookups find it: a hash table in parts, so that a lookup waits for nothing but
+//! the replacement of one entry.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::entry::Entry;
+use crate::id::Pid;
+
+use super::names::Name;
+
+/// How many parts the table has, a power of two: more than threads that look up at once.
+const PARTS: usize = 64;
+
+/// All that a touched visitor has: image and changes merged, and what is barred is out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Whether the visitor opted out; then there is nothing else.
+    pub opted_out: bool,
+    /// The entries, dead ones and removals too, sorted by the UTF-8 bytes of the names.
+    pub entries: Box<[Held]>,
+}
+
+/// An entry with its segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Of which segment.
+    pub name: Arc<Name>,
+    /// From when until when.
+    pub entry: Entry,
+}
+
+impl Touched {
+    pub(super) fn of(entries: &[(u32, Entry)], names: &[Arc<Name>]) -> Self {
+        let held = |&(number, entry): &(u32, Entry)| Held { name: Arc::clone(&names[number as usize]), entry };
+        let mut entries: Box<[Held]> = entries.iter().map(held).collect();
+        entries.sort_unstable_by(|a, b| a.name.segment.name.cmp(&b.name.segment.name));
+        Self { opted_out: false, entries }
+    }
+}
+
+/// The table.
+pub(super) struct Answers {
+    parts: [Part; PARTS],
+    /// Entries in all. Whoever waited for a change to be acknowledged sees that there are some.
+    len: AtomicUsize,
+}
+
+type Part = RwLock<HashMap<Pid, Arc<Touched>, BuildHasherDefault<PidHasher>>>;
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { parts: std::array::from_fn(|_| Part::default()), len: AtomicUsize::new(0) }
+    }
+}
+
+impl Answers {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline]
+    pub(super) fn get(&self, pid: Pid) -> Option<Arc<Touched>> {
+        if self.is_empty() {
+            return None;
+        }
+        self.part(pid).read().unwrap_or_else(PoisonError::into_inner).get(&pid).map(Arc::clone)
+    }
+
+    /// Replaces the visitor's entry; `None` takes it away.
+    pub(super) fn set(&self, pid: Pid, touched: Option<Arc<Touched>>) {
+        let mut part = self.part(pid).write().unwrap_or_else(PoisonError::into_inner);
+        let before = part.len();
+        // What was there is freed after the lock is.
+        let _old = match touched {
+            Some(touched) => part.insert(pid, touched),
+            None => part.remove(&pid),
+        };
+        // One writer: nobody else changes the sum meanwhile.
+        self.len.store(self.len.load(Ordering::Relaxed) + part.len() - before, Ordering::Relaxed);
+        drop(part);
+    }
+
+    #[inline]
+    fn part(&self, pid: Pid) -> &Part {
+        // The last byte: the hash takes the first eight.
+        &self.parts[usize::from(pid.to_bytes()[9]) % PARTS]
+    }
+}
+
+/// Takes a pseudonym for its own hash: it is one, keyed, and nobody without the key chooses where it falls.
+#[derive(Default)]
+pub(super) struct PidHasher(u64);
+
+impl Hasher for PidHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    /// The length of the array comes as a number of its own, the same for all.
+    #[inline]
+    fn write_usize(&mut self, _length: usize) {}
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,203 @@
+//! Who is live at a tick among the touched visitors: as the images say, and as it is.
+
+use std::collections::BTreeMap;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use crate::entry::Entry;
+use crate::time::Tick;
+
+use super::answers::Touched;
+use super::names::Name;
+
+/// Estimated bytes of a touched visitor without entries: three places in hash tables, the record, allocations.
+const VISITOR_BYTES: usize = 3 * 40 + size_of::<Record>() + 64;
+/// Estimated bytes of an entry beside itself: a place in a set, and one in the wheel.
+const PLACE_BYTES: usize = 8;
+
+/// The touched visitors, by ordinal, and their sets at one tick.
+#[derive(Default)]
+pub(super) struct Live {
+    names: Vec<Arc<Name>>,
+    numbers: BTreeMap<Arc<str>, u32>,
+    records: Vec<Record>,
+    bytes: usize,
+    /// The tick of the sets; `None` while nobody has asked.
+    tick: Option<Tick>,
+    before: Sets,
+    after: Sets,
+    /// Whose entries end at a tick after the present one. An end that was put off leaves its visitor here for nothing.
+    wheel: BTreeMap<Tick, Vec<u32>>,
+}
+
+struct Record {
+    before: Box<[(u32, Entry)]>,
+    after: Arc<Touched>,
+}
+
+/// The live members of every segment, by number, and the visitors who have any.
+#[derive(Default)]
+pub(super) struct Sets {
+    pub(super) members: Vec<RoaringBitmap>,
+    pub(super) everyone: RoaringBitmap,
+}
+
+impl Record {
+    fn after(&self) -> impl Iterator<Item = (u32, Entry)> {
+        numbered(&self.after)
+    }
+
+    fn bytes(&self) -> usize {
+        let before = size_of::<(u32, Entry)>() + PLACE_BYTES;
+        let after = size_of::<super::Held>() + PLACE_BYTES;
+        VISITOR_BYTES + self.before.len() * before + self.after.entries.len() * after
+    }
+}
+
+fn numbered(touched: &Touched) -> impl Iterator<Item = (u32, Entry)> {
+    touched.entries.iter().map(|held| (held.name.number, held.entry))
+}
+
+impl Sets {
+    fn put(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
+        for (number, _) in entries.filter(|(_, entry)| entry.live(tick)) {
+            let number = number as usize;
+            if self.members.len() <= number {
+                self.members.resize_with(number + 1, RoaringBitmap::new);
+            }
+            self.members[number].insert(ordinal);
+            self.everyone.insert(ordinal);
+        }
+    }
+
+    fn take(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>) {
+        for (number, _) in entries {
+            if let Some(members) = self.members.get_mut(number as usize) {
+                members.remove(ordinal);
+            }
+        }
+        self.everyone.remove(ordinal);
+    }
+}
+
+impl Live {
+    pub(super) fn touched(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn tick(&self) -> Option<Tick> {
+        self.tick
+    }
+
+    pub(super) fn before(&self) -> &Sets {
+        &self.before
+    }
+
+    pub(super) fn after(&self) -> &Sets {
+        &self.after
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The names that begin so with their numbers, sorted.
+    pub(super) fn with_prefix<'l>(&'l self, prefix: &'l str) -> impl Iterator<Item = (&'l Arc<Name>, u32)> {
+        let from = self.numbers.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+        let alike = from.take_while(move |(name, _)| name.starts_with(prefix));
+        alike.map(|(_, &number)| (&self.names[number as usize], number))
+    }
+
+    /// Learns the names that came after those it knows.
+    pub(super) fn learn(&mut self, names: &[Arc<Name>]) {
+        for name in names.iter().skip(self.names.len()) {
+            self.numbers.insert(Arc::clone(&name.segment.name), name.number);
+            self.names.push(Arc::clone(name));
+            self.bytes += 2 * (size_of::<RoaringBitmap>() + name.segment.name.len()) + size_of::<Name>();
+        }
+    }
+
+    /// Adds the next visitor.
+    pub(super) fn add(&mut self, before: Box<[(u32, Entry)]>, after: Arc<Touched>) {
+        let ordinal = self.records.len() as u32;
+        let record = Record { before, after };
+        self.bytes += record.bytes();
+        if let Some(tick) = self.tick {
+            self.place(ordinal, &record, tick);
+        }
+        self.records.push(record);
+    }
+
+    /// Replaces what a visitor has.
+    pub(super) fn replace(&mut self, ordinal: u32, after: Arc<Touched>) {
+        let record = &mut self.records[ordinal as usize];
+        self.bytes -= record.bytes();
+        let old = std::mem::replace(&mut record.after, after);
+        self.bytes += record.bytes();
+        let Some(tick) = self.tick else { return };
+        self.after.take(ordinal, numbered(&old));
+        self.after.put(ordinal, record.after(), tick);
+        // Ends that the wheel knows already are not put there again.
+        let live = numbered(&old).filter(|(_, entry)| entry.live(tick));
+        let mut known: Vec<Tick> = live.map(|(_, entry)| entry.expiry).collect();
+        known.sort_unstable();
+        let fresh = record.after().filter(|(_, entry)| known.binary_search(&entry.expiry).is_err());
+        schedule(&mut self.wheel, ordinal, fresh, tick);
+    }
+
+    fn place(&mut self, ordinal: u32, record: &Record, tick: Tick) {
+        let before = || record.before.iter().copied();
+        self.before.put(ordinal, before(), tick);
+        self.after.put(ordinal, record.after(), tick);
+        schedule(&mut self.wheel, ordinal, before().chain(record.after()), tick);
+    }
+
+    /// Goes to another tick: forward by the ends that have come, back from the beginning.
+    pub(super) fn go(&mut self, tick: Tick) {
+        match self.tick {
+            Some(at) if at <= tick => self.advance(tick),
+            _ => {
+                (self.before, self.after) = (Sets::default(), Sets::default());
+                self.wheel.clear();
+                let records = std::mem::take(&mut self.records);
+                (0..).zip(&records).for_each(|(ordinal, record)| self.place(ordinal, record, tick));
+                self.records = records;
+            }
+        }
+        self.tick = Some(tick);
+    }
+
+    fn advance(&mut self, tick: Tick) {
+        while let Some(first) = self.wheel.first_entry().filter(|first| *first.key() <= tick) {
+            for ordinal in first.remove() {
+                let record = &self.records[ordinal as usize];
+                // Both ways round: whoever has something left is put back.
+                self.before.take(ordinal, record.before.iter().copied());
+                self.before.put(ordinal, record.before.iter().copied(), tick);
+                self.after.take(ordinal, record.after());
+                self.after.put(ordinal, record.after(), tick);
+            }
+        }
+    }
+}
+
+/// Puts a visitor where his or her live entries end.
+fn schedule(
+    wheel: &mut BTreeMap<Tick, Vec<u32>>,
+    ordinal: u32,
+    entries: impl Iterator<Item = (u32, Entry)>,
+    tick: Tick,
+) {
+    for (_, entry) in entries.filter(|(_, entry)| entry.live(tick)) {
+        let due = wheel.entry(entry.expiry).or_default();
+        if due.last() != Some(&ordinal) {
+            due.push(ordinal);
+        }
+    }
+}
