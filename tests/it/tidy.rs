@@ -34,7 +34,7 @@ const FLOORS: [&[&str]; 5] = [
         "veils",
         "bars",
     ],
-    &["lookups", "shard", "snapshot", "sweep"],
+    &["lookups", "shard", "snapshot", "sweep", "state"],
     &["build", "writer", "batch"],
 ];
 
