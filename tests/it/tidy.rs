@@ -34,7 +34,7 @@ const FLOORS: [&[&str]; 5] = [
         "veils",
         "bars",
     ],
-    &["lookups", "overlay", "shard", "snapshot", "sweep"],
+    &["lookups", "overlay", "shard", "snapshot", "state", "sweep"],
     &["build", "writer", "batch"],
 ];
 

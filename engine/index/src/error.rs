@@ -165,6 +165,9 @@ pub enum WriteError {
     /// The charter does not fit the index.
     #[error("{0}")]
     Charter(#[from] CharterError),
+    /// The live state.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A bound of the format.
     #[error("{what} {found} is beyond the bound of the format, {bound}")]
     Bound {
@@ -186,5 +189,77 @@ pub enum WriteError {
         newest: i64,
         /// Whole days between them.
         days: u32,
+    },
+}
+
+/// Why the live state could not be opened, read or written.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The folder is no index.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Another process owns it.
+    #[error("the live state in {} belongs to {holder}", folder.display())]
+    Held {
+        /// The data folder.
+        folder: PathBuf,
+        /// Who owns it: the number of the process, and what it calls itself.
+        holder: String,
+    },
+    /// Another key made the pseudonyms.
+    #[error(
+        "this is not the key of the live state: its check value is {expected}, that of the key given is {found}; name the right one with --key-file"
+    )]
+    WrongKey {
+        /// The check value in the state.
+        expected: String,
+        /// That of the key given.
+        found: String,
+    },
+    /// Written by a later version of Usher.
+    #[error(
+        "the live state is of format {found}; this Usher reads formats up to {known}: use the version that wrote it, or newer"
+    )]
+    Newer {
+        /// Its format version.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// Bytes that are not what the format says.
+    #[error("the live state is damaged: {what}; restore state.redb from a copy")]
+    Damaged {
+        /// What is.
+        what: String,
+    },
+    /// A line of the audit was altered, or is missing.
+    #[error("the audit was altered: line {line} is missing or does not follow the line before")]
+    Audit {
+        /// The first such line.
+        line: u64,
+    },
+    /// The store failed.
+    #[error("cannot {doing} the live state: {source}")]
+    Store {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// What the store said.
+        source: Box<redb::Error>,
+    },
+    /// A commit failed before.
+    #[error("a write to the live state failed before, so nothing more is taken; run it again once the disk is well")]
+    Poisoned,
+    /// More at once than is taken.
+    #[error("{what}: {found}, and {bound} are the most")]
+    Bound {
+        /// What is bounded.
+        what: &'static str,
+        /// How much it is.
+        found: u64,
+        /// How much it may be.
+        bound: u64,
     },
 }

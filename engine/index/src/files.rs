@@ -158,6 +158,11 @@ impl Folder {
         sync_folder(&self.path)
     }
 
+    /// Flushes the folder, so that files that came or were renamed stay.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        sync_folder(&self.path)
+    }
+
     /// The generations that have a manifest, newest first.
     ///
     /// # Errors

@@ -19,6 +19,11 @@
 //! | change | a row, an opt-out, a revocation or an erasure that came after the images ([`Change`]) |
 //! | bars, veil | who must stay out ([`Bars`]); what is left of an erasure once it is folded ([`Veils`]) |
 //! | overlay, touched | the changes in memory over the images ([`Overlay`]); a visitor whom one concerns |
+//! | state | changes that no build has folded, opt-outs, erasures and the audit, in one file that one process owns ([`State`]) |
+//! | batch, sequence | the changes of one commit; its number |
+//! | tombstone | an opt-out, or an erasure that no build has folded, as the state keeps it |
+//! | fold, settle | a build takes changes into the images; the state forgets what every kept generation holds |
+//! | audit | what was done to the index and by whose wish, as a chain that shows every alteration ([`state::AuditLine`]) |
 //! | sweep | who is dead at a tick ([`Sweep`]) |
 //! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds, with the overlay |
 //!
@@ -74,6 +79,7 @@ pub mod refusal;
 pub mod segments;
 pub mod shard;
 pub mod snapshot;
+pub mod state;
 pub mod sweep;
 pub mod time;
 pub mod veils;
@@ -94,7 +100,7 @@ pub use build::{Batch, NoProgress, Progress};
 pub use change::Change;
 pub use charter::{Charter, Class, House, LegalBasis, Source};
 pub use entry::Entry;
-pub use error::{CharterError, FileError, ImageError, OpenError, WriteError};
+pub use error::{CharterError, FileError, ImageError, OpenError, StateError, WriteError};
 pub use files::Folder;
 pub use id::{IdError, IdType, Pid, VisitorId};
 pub use image::{Image, SectionInfo};
@@ -105,9 +111,10 @@ pub use membership::{Admission, Admitted, Membership, Row};
 pub use overlay::Overlay;
 pub use pseudonym::{Key, Pseudonymizer};
 pub use refusal::Refusal;
-pub use segments::Segments;
+pub use segments::{Segment, Segments};
 pub use shard::Shard;
 pub use snapshot::{SegmentInfo, Snapshot};
+pub use state::{AuditEntry, AuditLine, Commit, State, Unfolded};
 pub use sweep::Sweep;
 pub use time::{Span, Tick, TickLength, Time, TimeError};
 pub use veils::Veils;

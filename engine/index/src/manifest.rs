@@ -62,6 +62,18 @@ pub struct ImageLine {
     pub digest: String,
 }
 
+/// The file of veils, as a manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VeilsLine {
+    /// The file's name.
+    pub file: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// XXH3-128 of them, in hexadecimal.
+    pub digest: String,
+}
+
 /// A generation of the index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +90,10 @@ pub struct Manifest {
     pub charter: Option<String>,
     /// The newest moment the index has seen.
     pub newest: Time,
+    /// The last batch of the live state whose changes the images hold.
+    pub folded: u64,
+    /// The veils of erasures; none: there are none.
+    pub veils: Option<VeilsLine>,
     /// The images, by shard; their number is a power of two, or none.
     pub images: Vec<ImageLine>,
     /// The feeds taken, oldest first.
@@ -144,6 +160,25 @@ impl Manifest {
 }
 
 #[cfg(test)]
+impl Manifest {
+    /// Of an index without anything, for tests.
+    pub(crate) fn empty(key: &crate::pseudonym::Key) -> Self {
+        Self {
+            generation: 1,
+            previous: None,
+            tick: TickLength::default(),
+            key_check: key.check_value(),
+            charter: None,
+            newest: Time::from_unix(0).expect("in range"),
+            folded: 0,
+            veils: None,
+            images: Vec::new(),
+            ledger: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -164,6 +199,8 @@ mod tests {
             key_check: "00".into(),
             charter: None,
             newest: now,
+            folded: 7,
+            veils: Some(VeilsLine { file: "veils.1".into(), bytes: 3, digest: "ab".into() }),
             images: vec![image],
             ledger: vec![line],
         }

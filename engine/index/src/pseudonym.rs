@@ -67,10 +67,15 @@ impl Key {
         hash.as_bytes()[..size_of::<u64>()].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
     }
 
+    /// A key of its own for another end.
+    pub(crate) fn derive(&self, context: &[u8]) -> [u8; KEY_BYTES] {
+        *blake3::keyed_hash(&self.0, context).as_bytes()
+    }
+
     /// The key under which erased pseudonyms are veiled.
     #[must_use]
     pub fn veil_key(&self) -> VeilKey {
-        VeilKey(*blake3::keyed_hash(&self.0, VEIL_CONTEXT).as_bytes())
+        VeilKey(self.derive(VEIL_CONTEXT))
     }
 
     /// The pseudonym of an id: the first 80 bits of keyed BLAKE3(id type, 0, id). About 100-200 ns.

@@ -13,7 +13,7 @@ pub fn is_segment_name(text: &str) -> bool {
 }
 
 /// A segment: its name, and the one source that brings it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Segment {
     /// The name.
     pub name: Arc<str>,

@@ -278,6 +278,8 @@ impl Writer {
             key_check: self.key.check_value(),
             charter: charter.digest(),
             newest: base.map_or(now, |base| base.newest.max(now)),
+            folded: base.map_or(0, |base| base.folded),
+            veils: base.and_then(|base| base.veils.clone()),
             images,
             ledger,
         };

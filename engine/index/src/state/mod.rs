@@ -1,0 +1,313 @@
+//! The live state: what changed since the images, who must stay out, and the audit, in one file that one process owns.
+//!
+//! [`State::commit`] is one transaction and one flush: when it returns, the changes survive a power cut. When it fails,
+//! nobody knows what the disk holds, so the state is *poisoned*: every later call fails, and the process should end.
+//!
+//! Batches are numbered; a manifest says up to which one its images hold ([`Manifest::folded`]), and
+//! [`State::settle`] forgets what every generation holds that is kept.
+
+mod audit;
+mod batch;
+mod commit;
+mod lock;
+mod read;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod tombstones;
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
+
+use crate::error::{FileError, StateError};
+use crate::files::{Folder, manifest_name};
+use crate::manifest::Manifest;
+use crate::pseudonym::Key;
+use crate::segments::Segment;
+
+pub use audit::{AuditEntry, AuditLine};
+pub use batch::BATCH_VERSION;
+pub use commit::{Commit, MAX_COMMIT_CHANGES};
+pub use read::{Unfolded, Verified};
+pub use settle::Settled;
+
+use audit::{Chain, Head};
+use commit::Names;
+use lock::Lock;
+
+/// The version of the state that is written here, and the newest that is read.
+pub const STATE_VERSION: u32 = 1;
+/// The file in the data folder.
+pub const STATE_FILE: &str = "state.redb";
+/// The file that becomes it when it is written anew.
+const NEW_STATE_FILE: &str = "state.redb.new";
+/// For this user alone: it holds pseudonyms.
+const STATE_MODE: u32 = 0o600;
+/// Bytes of pages that are kept in memory.
+const CACHE_BYTES: usize = 16 << 20;
+
+type Numbered = TableDefinition<'static, u64, &'static [u8]>;
+type Named = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// Sequence to batch.
+const CHANGES: Numbered = TableDefinition::new("changes");
+/// Number to segment and source.
+const SEGMENTS: Numbered = TableDefinition::new("segments");
+/// Number to line.
+const AUDIT: Numbered = TableDefinition::new("audit");
+/// Pseudonym to opt-out and erasure.
+const TOMBSTONES: Named = TableDefinition::new("tombstones");
+/// What is said of the state as a whole.
+const META: Named = TableDefinition::new("meta");
+/// Every table whose keys are numbers.
+const NUMBERED: [Numbered; 3] = [CHANGES, SEGMENTS, AUDIT];
+/// Every table whose keys are bytes.
+const NAMED: [Named; 2] = [TOMBSTONES, META];
+
+/// In `meta`: [`STATE_VERSION`].
+const VERSION: &[u8] = b"version";
+/// In `meta`: what recognises the key.
+const KEY_CHECK: &[u8] = b"key";
+/// In `meta`: the number of the last batch.
+const SEQUENCE: &[u8] = b"sequence";
+/// In `meta`: the sealed head of the audit.
+const AUDIT_HEAD: &[u8] = b"audit";
+/// In `meta`, while erased bytes may still stand in free pages: the file is to be written anew.
+const SCRUB: &[u8] = b"scrub";
+
+/// The live state. All methods may be called from any thread; one commits at a time.
+pub struct State {
+    database: RwLock<Database>,
+    /// What the next commit follows. Held for as long as a commit lasts.
+    tail: Mutex<Tail>,
+    names: RwLock<Names>,
+    sequence: AtomicU64,
+    poisoned: AtomicBool,
+    chain: Chain,
+    /// The folder of a state in a file, and the right to it.
+    home: Option<(Folder, Lock)>,
+}
+
+/// Where batches and audit end.
+#[derive(Clone, Copy)]
+struct Tail {
+    sequence: u64,
+    head: Head,
+}
+
+impl State {
+    /// Opens the state of an index, or makes an empty one. `holder` is what others are told who ask for it meanwhile, such as
+    /// `usher-loader build`. A crash before needs no other care; the whole file is checked, some 0.5 s a GB.
+    ///
+    /// # Errors
+    /// [`StateError::Held`] when another process owns it; when the key is another's, it is newer or damaged, or the folder
+    /// cannot be written.
+    pub fn open(path: &Path, key: &Key, holder: &str) -> Result<Self, StateError> {
+        let folder = Folder::open(path)?;
+        folder.create()?;
+        let lock = Lock::take(&folder, holder)?;
+        let left = folder.join(NEW_STATE_FILE);
+        match std::fs::remove_file(&left) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::new("remove", &left)(error).into());
+            }
+            _ => {}
+        }
+        let state = Self::over(file_backend(&folder, STATE_FILE)?, key, Some((folder.clone(), lock)))?;
+        folder.sync()?;
+        state.pass(newest_folded(&folder)?)?;
+        Ok(state)
+    }
+
+    /// [`State::open`], if there is one.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn open_if_present(path: &Path, key: &Key, holder: &str) -> Result<Option<Self>, StateError> {
+        let present = path.join(STATE_FILE).exists();
+        present.then(|| Self::open(path, key, holder)).transpose()
+    }
+
+    /// The state over any storage, for tests: memory, or a disk that fails.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn with_backend(backend: impl StorageBackend, key: &Key) -> Result<Self, StateError> {
+        Self::over(backend, key, None)
+    }
+
+    fn over(backend: impl StorageBackend, key: &Key, home: Option<(Folder, Lock)>) -> Result<Self, StateError> {
+        let database = database(backend)?;
+        let chain = Chain::new(key);
+        let transaction = database.begin_write().map_err(store("begin"))?;
+        let tail = begin(&transaction, key, &chain)?;
+        let names = Names::read(&transaction)?;
+        transaction.commit().map_err(store("commit to"))?;
+        Ok(Self {
+            database: RwLock::new(database),
+            tail: Mutex::new(tail),
+            names: RwLock::new(names),
+            sequence: AtomicU64::new(tail.sequence),
+            poisoned: AtomicBool::new(false),
+            chain,
+            home,
+        })
+    }
+
+    /// Changes what others are told who ask for the state meanwhile.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be written.
+    pub fn announce(&self, holder: &str) -> Result<(), StateError> {
+        self.home.as_ref().map_or(Ok(()), |(_, lock)| lock.announce(holder))
+    }
+
+    /// The number of the last batch; 0 before the first.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    /// The segments behind the numbers of committed rows, by number. It only grows.
+    #[must_use]
+    pub fn segments(&self) -> Arc<Vec<Segment>> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).segments()
+    }
+
+    /// Whether a commit failed: nothing more is taken.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// The database, unless a commit failed.
+    fn database(&self) -> Result<RwLockReadGuard<'_, Database>, StateError> {
+        if self.is_poisoned() {
+            return Err(StateError::Poisoned);
+        }
+        Ok(self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What came of a write: a failure poisons.
+    fn written<T>(&self, result: Result<T, StateError>) -> Result<T, StateError> {
+        if result.is_err() {
+            self.poisoned.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Numbers batches from beyond what a generation holds, so that a state that was lost and begins anew is not taken for
+    /// folded.
+    fn pass(&self, folded: u64) -> Result<(), StateError> {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.sequence >= folded {
+            return Ok(());
+        }
+        let database = self.database()?;
+        let transaction = database.begin_write().map_err(store("begin"))?;
+        put_meta(&transaction, SEQUENCE, &folded.to_le_bytes())?;
+        self.written(transaction.commit().map_err(store("commit to")))?;
+        tail.sequence = folded;
+        self.sequence.store(folded, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The last batch that every generation of the folder holds, as far as their manifests can be read; 0 when there is none.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn oldest_folded(folder: &Folder) -> Result<u64, FileError> {
+    Ok(folded(folder)?.min().unwrap_or(0))
+}
+
+/// The last batch that any generation of the folder holds.
+fn newest_folded(folder: &Folder) -> Result<u64, FileError> {
+    Ok(folded(folder)?.max().unwrap_or(0))
+}
+
+fn folded(folder: &Folder) -> Result<impl Iterator<Item = u64>, FileError> {
+    let read = |generation: u64| {
+        let bytes = std::fs::read(folder.join(&manifest_name(generation))).ok()?;
+        Manifest::read("", &bytes).ok().map(|manifest| manifest.folded)
+    };
+    Ok(folder.generations()?.into_iter().filter_map(read))
+}
+
+fn file_backend(folder: &Folder, name: &str) -> Result<FileBackend, StateError> {
+    let path = folder.join(name);
+    let mut options = File::options();
+    let opened = options.read(true).write(true).create(true).truncate(false).mode(STATE_MODE).open(&path);
+    let file = opened.map_err(FileError::new("open", &path))?;
+    FileBackend::new(file).map_err(store("open"))
+}
+
+/// Opens a database and checks every page of it; bytes of which no database is made are no panic but an error.
+fn database(backend: impl StorageBackend) -> Result<Database, StateError> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder.create_with_backend(backend).map_err(store("open"))
+}
+
+/// Makes the tables of a new state, or checks whose and of which version it is.
+fn begin(transaction: &WriteTransaction, key: &Key, chain: &Chain) -> Result<Tail, StateError> {
+    for table in NUMBERED {
+        transaction.open_table(table).map_err(store("open a table of"))?;
+    }
+    for table in NAMED {
+        transaction.open_table(table).map_err(store("open a table of"))?;
+    }
+    let check = key.check_value();
+    let Some(version) = meta(transaction, VERSION)? else {
+        put_meta(transaction, VERSION, &STATE_VERSION.to_le_bytes())?;
+        put_meta(transaction, KEY_CHECK, check.as_bytes())?;
+        put_meta(transaction, SEQUENCE, &0u64.to_le_bytes())?;
+        put_meta(transaction, AUDIT_HEAD, &chain.seal(Head::START))?;
+        return Ok(Tail { sequence: 0, head: Head::START });
+    };
+    match version.try_into().map(u32::from_le_bytes) {
+        Ok(STATE_VERSION) => {}
+        Ok(found) if found > STATE_VERSION => return Err(StateError::Newer { found, known: STATE_VERSION }),
+        _ => return Err(damaged("the version")),
+    }
+    let found = meta(transaction, KEY_CHECK)?.ok_or_else(|| damaged("the key's check value"))?;
+    if found != check.as_bytes() {
+        return Err(StateError::WrongKey { expected: String::from_utf8_lossy(&found).into_owned(), found: check });
+    }
+    let sequence = meta(transaction, SEQUENCE)?.and_then(|bytes| bytes.try_into().ok());
+    let head = meta(transaction, AUDIT_HEAD)?.and_then(|bytes| chain.open(&bytes));
+    Ok(Tail {
+        sequence: u64::from_le_bytes(sequence.ok_or_else(|| damaged("the last number"))?),
+        head: head.ok_or_else(|| damaged("the head of the audit"))?,
+    })
+}
+
+fn meta(transaction: &WriteTransaction, name: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+    let table = transaction.open_table(META).map_err(store("open a table of"))?;
+    let value = table.get(name).map_err(store("read"))?;
+    Ok(value.map(|value| value.value().to_vec()))
+}
+
+fn put_meta(transaction: &WriteTransaction, name: &[u8], value: &[u8]) -> Result<(), StateError> {
+    let mut table = transaction.open_table(META).map_err(store("open a table of"))?;
+    table.insert(name, value).map_err(store("write"))?;
+    Ok(())
+}
+
+/// For `map_err`: what could not be done to the state. Damage that the store saw is damage.
+fn store<E: Into<redb::Error>>(doing: &'static str) -> impl FnOnce(E) -> StateError {
+    move |error| match error.into() {
+        redb::Error::Corrupted(what) => StateError::Damaged { what },
+        source => StateError::Store { doing, source: Box::new(source) },
+    }
+}
+
+fn damaged(what: &str) -> StateError {
+    StateError::Damaged { what: what.to_owned() }
+}
