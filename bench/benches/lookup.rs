@@ -4,7 +4,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use usher_bench::lookup::{Index, now};
 use usher_bench::workload::{SEED, Workload};
 use usher_engine::ask::lookup::{Lookup, NameTable, Only};
-use usher_index::{Lookups, Pid, Time};
+use usher_index::{Lookups, Overlay, Pid, Time};
 
 const VISITORS: u64 = 100_000;
 const ASKED: usize = 4_096;
@@ -18,7 +18,8 @@ fn lookups(criterion: &mut Criterion) {
     let time = Time::from_unix(now()).expect("before 2106");
     let tick = snapshot.tick().floor(time);
     let names = NameTable::new(&snapshot);
-    let (mut lookups, mut lookup) = (Lookups::default(), Lookup::new(&snapshot, &names));
+    let overlay = Overlay::default();
+    let (mut lookups, mut lookup) = (Lookups::default(), Lookup::new(&snapshot, &names, &overlay));
     let mut group = criterion.benchmark_group("lookup");
     group.throughput(Throughput::Elements(ASKED as u64));
     group.bench_function("one", |bencher| {
@@ -36,7 +37,7 @@ fn lookups(criterion: &mut Criterion) {
     });
     group.bench_function("json", |bencher| {
         let room = || Vec::with_capacity(1 << 21);
-        let answer = |mut text| lookup.answers(&pids, time, &Only::Everything, &mut text).map(|()| text);
+        let answer = |mut text| lookup.answers(&pids, &[], time, &Only::Everything, &mut text).map(|()| text);
         bencher.iter_batched(room, answer, BatchSize::LargeInput);
     });
     group.finish();

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use usher_engine::ask::lookup::{Lookup, NameTable, Only};
-use usher_index::{IdType, Key, Lookups, Pid, Snapshot, Time, VisitorId};
+use usher_index::{IdType, Key, Lookups, Overlay, Pid, Snapshot, Time, VisitorId};
 use usher_loader::cmd::Streams;
 
 use self::plain::Plain;
@@ -204,7 +204,8 @@ fn at() -> Result<Time> {
 
 /// Both sides must answer alike before their speed means anything.
 fn compare(snapshot: &Snapshot, names: &NameTable, plain: &Plain, pids: &[Pid]) -> Result<()> {
-    let mut lookup = Lookup::new(snapshot, names);
+    let overlay = Overlay::default();
+    let mut lookup = Lookup::new(snapshot, names, &overlay);
     let (mut ranks, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for &pid in pids.iter().take(COMPARED) {
         ours.clear();
@@ -229,7 +230,8 @@ fn chain(pids: &[Pid], mut each: impl FnMut(Pid) -> Result<usize>) -> Result<usi
 
 fn measure(snapshot: &Snapshot, names: &NameTable, plain: &Plain, pids: &[Pid]) -> Result<Vec<Row>> {
     let (time, tick) = (at()?, snapshot.tick().floor(at()?));
-    let (mut lookups, mut lookup) = (Lookups::default(), Lookup::new(snapshot, names));
+    let overlay = Overlay::default();
+    let (mut lookups, mut lookup) = (Lookups::default(), Lookup::new(snapshot, names, &overlay));
     let (mut ranks, mut ranks2, mut ranks3) = (Vec::new(), Vec::new(), Vec::new());
     let (mut text, mut text2) = (Vec::new(), Vec::new());
     let mut chained = Lookups::default();
@@ -245,7 +247,7 @@ fn measure(snapshot: &Snapshot, names: &NameTable, plain: &Plain, pids: &[Pid]) 
         Box::new(|pids| chain(pids, |pid| Ok(plain.live(pid, DAYS_LATER, &mut ranks2)))),
         Box::new(|pids| {
             text.clear();
-            lookup.answers(pids, time, &Only::Everything, &mut text)?;
+            lookup.answers(pids, &[], time, &Only::Everything, &mut text)?;
             Ok(text.len())
         }),
         Box::new(|pids| {
@@ -291,8 +293,8 @@ pub fn open(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
         let began = Instant::now();
         let snapshot = index.open()?;
         let names = NameTable::new(&snapshot);
-        let mut answer = Vec::new();
-        Lookup::new(&snapshot, &names).answer(pid, at()?, &Only::Everything, &mut answer)?;
+        let (overlay, mut answer) = (Overlay::default(), Vec::new());
+        Lookup::new(&snapshot, &names, &overlay).answer(pid, at()?, &Only::Everything, &mut answer)?;
         millis.push(began.elapsed().as_secs_f64() * 1e3);
         let segments = answer.split(|byte| *byte == b',').count() - 1;
         ensure!(segments == expected.max(1), "{expected} segments expected: {}", String::from_utf8_lossy(&answer));

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use roaring::{MultiOps as _, RoaringBitmap};
 use usher_engine::ask::expr::Expr;
 use usher_engine::ask::size::count;
-use usher_index::{Snapshot, Sweep, Tick, Time};
+use usher_index::{Overlay, Snapshot, Sweep, Tick, Time};
 
 use crate::lookup::{Index, Spread, met};
 use crate::machine;
@@ -175,7 +175,7 @@ impl Row {
 
 fn measure(snapshot: &Snapshot, question: Question, names: &[String]) -> Result<Row> {
     let now = Time::from_unix(BASE_TIME as i64).context("a moment before 2106")?;
-    let expr = question.expr(names);
+    let (expr, overlay) = (question.expr(names), Overlay::default());
     let sets: Vec<Vec<u32>> = names.iter().map(|name| ordinals(snapshot, name)).collect::<Result<_>>()?;
     let cs: Vec<croaring::Bitmap> = sets.iter().map(|set| croaring::Bitmap::of(set)).collect();
     let rs: Vec<RoaringBitmap> = sets
@@ -183,11 +183,11 @@ fn measure(snapshot: &Snapshot, question: Question, names: &[String]) -> Result<
         .map(|set| RoaringBitmap::from_sorted_iter(set.iter().copied()))
         .collect::<Result<_, _>>()
         .context("ordinals that ascend")?;
-    let counts = [count(snapshot, &expr, now)?.visitors, question.croaring(&cs), question.roaring(&rs)];
+    let counts = [count(snapshot, &overlay, &expr, now)?.visitors, question.croaring(&cs), question.roaring(&rs)];
     ensure!(counts.iter().all(|count| *count == counts[0]), "{} of {}: counts {counts:?}", question.name(), names[0]);
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        times[0].push(micros(|| count(snapshot, &expr, now).map_or(0, |count| count.visitors)));
+        times[0].push(micros(|| count(snapshot, &overlay, &expr, now).map_or(0, |count| count.visitors)));
         times[1].push(micros(|| question.croaring(&cs)));
         times[2].push(micros(|| question.roaring(&rs)));
     }

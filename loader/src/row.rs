@@ -27,6 +27,7 @@ impl Refused {
             Refusal::IdTypeNotAllowed | Refusal::BadIdType => Column::IdType,
             Refusal::BadTtl => Column::Ttl,
             Refusal::BadAction => Column::Action,
+            Refusal::OptedOut | Refusal::Erased => Column::Visitor,
             Refusal::UnknownSourcePrefix
             | Refusal::NotOwner
             | Refusal::Forbidden

@@ -10,7 +10,7 @@ use usher_bench::expr::Expr;
 use usher_engine::ask::lookup::{Lookup, NameTable, Only};
 use usher_engine::ask::parse::parse;
 use usher_engine::ask::size;
-use usher_index::{IdType, Key, Snapshot, Time, VisitorId};
+use usher_index::{IdType, Key, Overlay, Snapshot, Time, VisitorId};
 use usher_loader::cmd::Streams;
 
 /// A house: a data folder of its own, and a place for feeds beside it.
@@ -134,7 +134,8 @@ impl Open {
     /// The segments of every visitor at this moment, in the order in which they were asked for.
     pub fn lookups<'v>(&self, visitors: impl Iterator<Item = &'v str>, now: i64) -> Vec<Vec<String>> {
         let key = self.snapshot.key().expect("opened with its key");
-        let mut lookup = Lookup::new(&self.snapshot, &self.names);
+        let overlay = Overlay::default();
+        let mut lookup = Lookup::new(&self.snapshot, &self.names, &overlay);
         let answer = |visitor| {
             let pid = key.pid(&IdType::default(), VisitorId::new(visitor).expect("an id of the test"));
             let mut json = Vec::new();
@@ -149,7 +150,7 @@ impl Open {
     /// How many visitors the expression means at this moment.
     pub fn count(&self, expression: &str, now: i64) -> u64 {
         let expr = parse(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
-        size::count(&self.snapshot, &expr, time(now)).expect("a whole image").visitors
+        size::count(&self.snapshot, &Overlay::default(), &expr, time(now)).expect("a whole image").visitors
     }
 
     /// The same for a tree, by its text.

@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use usher_index::overlay::{Overlay, Touched};
 use usher_index::{Lookups, Pid, Snapshot, Time};
 
 use super::error::AskError;
+use super::touched;
 
 /// The segment names of a snapshot as its lookups write them: made once, when the snapshot is opened.
 ///
@@ -122,10 +124,11 @@ pub enum Only {
     Prefix(String),
 }
 
-/// Looks visitors up in one snapshot, again and again: what it needs to work in, it keeps.
+/// Looks visitors up in one snapshot and the changes over it, again and again: what it needs to work in, it keeps.
 pub struct Lookup<'s> {
     snapshot: &'s Snapshot,
     names: &'s NameTable,
+    overlay: &'s Overlay,
     room: Room,
 }
 
@@ -137,14 +140,14 @@ pub struct Room {
 }
 
 impl<'s> Lookup<'s> {
-    /// A lookup in `snapshot`, of which `names` was made.
-    pub fn new(snapshot: &'s Snapshot, names: &'s NameTable) -> Self {
-        Self::within(snapshot, names, Room::default())
+    /// A lookup in `snapshot`, of which `names` was made and over which `overlay` lies.
+    pub fn new(snapshot: &'s Snapshot, names: &'s NameTable, overlay: &'s Overlay) -> Self {
+        Self::within(snapshot, names, overlay, Room::default())
     }
 
     /// The same in memory that another lookup has left.
-    pub fn within(snapshot: &'s Snapshot, names: &'s NameTable, room: Room) -> Self {
-        Lookup { snapshot, names, room }
+    pub fn within(snapshot: &'s Snapshot, names: &'s NameTable, overlay: &'s Overlay, room: Room) -> Self {
+        Lookup { snapshot, names, overlay, room }
     }
 
     /// The memory, for another lookup.
@@ -153,41 +156,59 @@ impl<'s> Lookup<'s> {
     }
 
     /// Appends `{"segments":["a","b"],"audiences":[]}` with the names of the segments in which the visitor is live at
-    /// `now`, sorted by their UTF-8 bytes; an unknown visitor has none.
+    /// `now`, sorted by their UTF-8 bytes; an unknown visitor has none. For a visitor who opted out it is
+    /// `{"segments":[],"audiences":[],"reason":"opted_out"}`.
     ///
     /// Time: that of reading one profile and sorting its live part.
     ///
     /// # Errors
     /// When the image is damaged; then nothing is appended.
     pub fn answer(&mut self, pid: Pid, now: Time, only: &Only, into: &mut Vec<u8>) -> Result<(), AskError> {
+        let tick = self.snapshot.tick().floor(now);
+        if let Some(touched) = self.overlay.get(pid) {
+            touched::write(&touched, tick, only, into);
+            return Ok(());
+        }
         let Room { lookups, places } = &mut self.room;
         let ranks = match only {
             Only::Audiences => &[],
-            _ => lookups.one(self.snapshot, pid, self.snapshot.tick().floor(now))?,
+            _ => lookups.one(self.snapshot, pid, tick)?,
         };
         self.names.write(self.snapshot, pid, ranks, only, places, into);
         Ok(())
     }
 
     /// Appends the answers for many visitors, in their order, a comma between two. Faster than one by one: see
-    /// [`Lookups::many`].
+    /// [`Lookups::many`]. `touched` is what [`Overlay::many`] said of these visitors, or of all of whom these are some:
+    /// asked once, so that all answers are after the same changes.
     ///
     /// # Errors
     /// When the image is damaged; then nothing is appended.
-    pub fn answers(&mut self, pids: &[Pid], now: Time, only: &Only, into: &mut Vec<u8>) -> Result<(), AskError> {
+    pub fn answers(
+        &mut self,
+        pids: &[Pid],
+        touched: &[Option<Arc<Touched>>],
+        now: Time,
+        only: &Only,
+        into: &mut Vec<u8>,
+    ) -> Result<(), AskError> {
+        let tick = self.snapshot.tick().floor(now);
         let start = into.len();
         let Room { lookups, places } = &mut self.room;
         let mut write = |place: usize, ranks: &[u32]| {
             if place > 0 {
                 into.push(b',');
             }
-            self.names.write(self.snapshot, pids[place], ranks, only, places, into);
+            match touched.get(place) {
+                Some(Some(touched)) => touched::write(touched, tick, only, into),
+                _ => self.names.write(self.snapshot, pids[place], ranks, only, places, into),
+            }
         };
         if *only == Only::Audiences {
             (0..pids.len()).for_each(|place| write(place, &[]));
             return Ok(());
         }
-        let done = lookups.many(self.snapshot, pids, self.snapshot.tick().floor(now), write);
+        let done = lookups.many(self.snapshot, pids, tick, write);
         done.inspect_err(|_| into.truncate(start))?;
         Ok(())
     }
@@ -195,7 +216,7 @@ impl<'s> Lookup<'s> {
 
 #[cfg(test)]
 mod tests {
-    use usher_index::Pid;
+    use usher_index::{Overlay, Pid};
 
     use super::{Lookup, NameTable, Only};
     use crate::ask::sample::{Dice, Sample};
@@ -218,7 +239,8 @@ mod tests {
     fn answers(questions: &[(&str, i64, Only)]) -> Vec<String> {
         let sample = Sample::new(ROWS);
         let names = NameTable::new(&sample.snapshot);
-        let mut lookup = Lookup::new(&sample.snapshot, &names);
+        let overlay = Overlay::default();
+        let mut lookup = Lookup::new(&sample.snapshot, &names, &overlay);
         let answer = |(visitor, hours, only): &(&str, i64, Only)| {
             let mut answer = b">".to_vec();
             lookup.answer(sample.pid(visitor), Sample::at(*hours), only, &mut answer).unwrap();
@@ -276,14 +298,15 @@ mod tests {
             .collect();
         let sample = Sample::new(rows.iter().map(|(visitor, segment, hours)| (&**visitor, &**segment, *hours)));
         let names = NameTable::new(&sample.snapshot);
-        let mut lookup = Lookup::new(&sample.snapshot, &names);
+        let overlay = Overlay::default();
+        let mut lookup = Lookup::new(&sample.snapshot, &names, &overlay);
         let kinds = [Only::Everything, Only::Segments, Only::Audiences, Only::Prefix("s.1".to_owned())];
         for case in 0..200 {
             // A third of the visitors are unknown, and in the end all are dead.
             let pids: Vec<Pid> = (0..dice.below(80)).map(|_| sample.pid(&format!("v{}", dice.below(600)))).collect();
             let (now, only) = (Sample::at(dice.below(5) as i64), &kinds[case % kinds.len()]);
             let (mut together, mut apart) = (b"[".to_vec(), b"[".to_vec());
-            lookup.answers(&pids, now, only, &mut together).unwrap();
+            lookup.answers(&pids, &[], now, only, &mut together).unwrap();
             for (place, pid) in pids.iter().enumerate() {
                 apart.extend_from_slice(if place > 0 { b"," } else { b"" });
                 lookup.answer(*pid, now, only, &mut apart).unwrap();

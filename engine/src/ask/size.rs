@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::Serialize;
+use usher_index::overlay::{Overlay, View};
 use usher_index::{SegmentInfo, Shard, Snapshot, Sweep, Tick, Time};
 
 use super::error::AskError;
@@ -13,6 +14,7 @@ use super::evaluate::{Evaluator, Workspace};
 use super::expr::Expr;
 use super::nearest::Nearest;
 use super::plan::{Conjunction, Plan};
+use super::touched::Change;
 
 /// From how much estimated work on a question is shared between threads. To wake a sleeping thread and to wait for it
 /// takes 5 to 20 us, and a pool that is busy with small questions answers none of them sooner.
@@ -55,7 +57,26 @@ pub struct Unknown {
     pub nearest: Option<String>,
 }
 
-/// Counts the visitors of an expression among those with at least one live membership at `now`.
+/// Counts the visitors of an expression among those with at least one live membership at `now`, after all changes of
+/// the overlay that lies over the snapshot.
+///
+/// Time: that of [`count_images`], and some set operations over the touched visitors.
+///
+/// # Errors
+/// When an image is damaged.
+pub fn count(snapshot: &Snapshot, overlay: &Overlay, expr: &Expr, now: Time) -> Result<Count, AskError> {
+    let tick = snapshot.tick().floor(now);
+    // The view is gone before the images are counted: a thread that waits for others may take on another count meanwhile.
+    let (change, unknown) = if overlay.is_empty() {
+        (Change::default(), unknown(snapshot, None, expr))
+    } else {
+        let view = overlay.at(tick);
+        (Change::of(&view, expr), unknown(snapshot, Some(&view), expr))
+    };
+    Ok(Count { visitors: change.apply(count_images(snapshot, expr, tick)?), unknown })
+}
+
+/// Counts the visitors of an expression as the images alone have them.
 ///
 /// Time: for each name and block with members of it, some nanoseconds for a few and up to 0.3 us for many, where no other
 /// name of a conjunction is without members; more where members are dead. Long questions are shared between the threads
@@ -63,8 +84,7 @@ pub struct Unknown {
 ///
 /// # Errors
 /// When an image is damaged.
-pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskError> {
-    let tick = snapshot.tick().floor(now);
+pub fn count_images(snapshot: &Snapshot, expr: &Expr, tick: Tick) -> Result<u64, AskError> {
     let mut shards = Vec::with_capacity(snapshot.shards().len());
     for shard in snapshot.shards() {
         let plan = Plan::new(expr, shard);
@@ -74,24 +94,22 @@ pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskEr
     }
     let cost: Nanos = shards.iter().map(|(shard, plan)| cost(shard, plan)).sum();
     let sweeps = sweeps(&shards, tick)?;
-    let visitors = if cost < PARALLEL_FROM {
-        shards.iter().zip(&sweeps).try_fold(0, |sum, ((shard, plan), sweep)| {
+    if cost < PARALLEL_FROM {
+        return shards.iter().zip(&sweeps).try_fold(0, |sum, ((shard, plan), sweep)| {
             let evaluator = Evaluator::new(plan, shard, sweep);
-            Ok::<u64, AskError>(sum + count_blocks(&evaluator, 0..shard.blocks())?)
-        })?
-    } else {
-        let counts = shards.par_iter().zip(&sweeps).map(|((shard, plan), sweep)| {
-            let evaluator = Evaluator::new(plan, shard, sweep);
-            let tasks = (0..shard.blocks().div_ceil(MIN_BLOCKS_A_TASK)).into_par_iter();
-            let counts = tasks.map(|task| {
-                let first = task * MIN_BLOCKS_A_TASK;
-                count_blocks(&evaluator, first..shard.blocks().min(first + MIN_BLOCKS_A_TASK))
-            });
-            counts.try_reduce(|| 0, |a, b| Ok(a + b))
+            Ok(sum + count_blocks(&evaluator, 0..shard.blocks())?)
         });
-        counts.try_reduce(|| 0, |a, b| Ok(a + b))?
-    };
-    Ok(Count { visitors, unknown: unknown(snapshot, expr) })
+    }
+    let counts = shards.par_iter().zip(&sweeps).map(|((shard, plan), sweep)| {
+        let evaluator = Evaluator::new(plan, shard, sweep);
+        let tasks = (0..shard.blocks().div_ceil(MIN_BLOCKS_A_TASK)).into_par_iter();
+        let counts = tasks.map(|task| {
+            let first = task * MIN_BLOCKS_A_TASK;
+            count_blocks(&evaluator, first..shard.blocks().min(first + MIN_BLOCKS_A_TASK))
+        });
+        counts.try_reduce(|| 0, |a, b| Ok(a + b))
+    });
+    counts.try_reduce(|| 0, |a, b| Ok(a + b))
 }
 
 /// Who is dead in each shard; walked by several threads where it is not known yet.
@@ -125,19 +143,28 @@ fn cost(shard: &Shard, plan: &Conjunction) -> Nanos {
     sum
 }
 
-/// The names of the expression that no segment of the snapshot has, each with the nearest that one has.
-fn unknown(snapshot: &Snapshot, expr: &Expr) -> Vec<Unknown> {
+/// The names of the expression that no segment has, of the images or of the changes, each with the nearest that one has.
+fn unknown(snapshot: &Snapshot, view: Option<&View<'_>>, expr: &Expr) -> Vec<Unknown> {
     let segments = snapshot.segments();
     let mut missing = Vec::new();
-    expr.for_each_leaf(&mut |leaf| match leaf {
-        Expr::Segment(name) if snapshot.segment(name).is_none() => missing.push(leaf),
-        Expr::Prefix(prefix) if !has_prefix(segments, prefix) => missing.push(leaf),
-        _ => {}
+    expr.for_each_leaf(&mut |leaf| {
+        let known = match leaf {
+            Expr::Prefix(prefix) => has_prefix(segments, prefix) || view.is_some_and(|view| view.knows_prefix(prefix)),
+            Expr::Segment(name) => snapshot.segment(name).is_some() || view.is_some_and(|view| view.knows(name)),
+            _ => true,
+        };
+        if !known {
+            missing.push(leaf);
+        }
     });
     if missing.is_empty() {
         return Vec::new();
     }
-    let known: Vec<&str> = segments.iter().map(|segment| &*segment.name).collect();
+    let mut known: Vec<&str> = segments.iter().map(|segment| &*segment.name).collect();
+    if let Some(view) = view {
+        known.extend(view.segments().map(|segment| &*segment.name));
+        known.sort_unstable();
+    }
     missing.sort_unstable_by_key(|leaf| plain_name(leaf));
     missing.dedup();
     let suggest = |(i, leaf): (usize, &Expr)| {
@@ -181,6 +208,8 @@ fn nearest(known: &[&str], leaf: &Expr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use usher_index::Overlay;
 
     use super::{Unknown, count};
     use crate::ask::expr::Expr;
@@ -226,7 +255,7 @@ mod tests {
             };
             let profiles = visitors.iter().map(|visitor| live_of(visitor)).filter(|live| !live.is_empty());
             let expected = profiles.filter(|live| holds(&tree, live)).count() as u64;
-            let counted = count(&sample.snapshot, &tree, Sample::at(hours as i64)).unwrap();
+            let counted = count(&sample.snapshot, &Overlay::default(), &tree, Sample::at(hours as i64)).unwrap();
             assert_eq!(counted.visitors, expected, "world {world}, tree {seed}, {hours} hours: {tree}");
             sum += expected;
         }
@@ -260,7 +289,7 @@ mod tests {
             ("not (even or third)", 46_667),
             ("rare and not all", 0),
         ] {
-            let counted = count(&sample.snapshot, &parse(text).unwrap(), Sample::at(0)).unwrap();
+            let counted = count(&sample.snapshot, &Overlay::default(), &parse(text).unwrap(), Sample::at(0)).unwrap();
             assert_eq!(counted.visitors, expected, "{text}");
         }
     }
@@ -270,7 +299,7 @@ mod tests {
         let names = ["crm.spectator", "interest.theatre", "interest.ticketing"];
         let sample = Sample::new(names.map(|name| ("v", name, 9)));
         let text = "\"zoo\" or interest.theater and not (intrest.* or interest.* or crm.*) or zoo or crm.spectator";
-        let counted = count(&sample.snapshot, &parse(text).unwrap(), Sample::at(0)).unwrap();
+        let counted = count(&sample.snapshot, &Overlay::default(), &parse(text).unwrap(), Sample::at(0)).unwrap();
         let unknown =
             |name: &str, nearest: Option<&str>| Unknown { name: name.to_owned(), nearest: nearest.map(str::to_owned) };
         let expected = [
@@ -285,7 +314,7 @@ mod tests {
     #[test]
     fn nobody_is_counted_where_there_is_nothing() {
         let sample = Sample::new([]);
-        let counted = count(&sample.snapshot, &parse("not a").unwrap(), Sample::at(0)).unwrap();
+        let counted = count(&sample.snapshot, &Overlay::default(), &parse("not a").unwrap(), Sample::at(0)).unwrap();
         assert_eq!((counted.visitors, counted.unknown.len()), (0, 1));
     }
 }

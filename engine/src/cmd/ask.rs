@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use serde::Serialize;
-use usher_index::{IdType, Key, Snapshot, Time, VisitorId};
+use usher_index::{IdType, Key, Overlay, Snapshot, Time, VisitorId};
 use usher_loader::clock::Clock;
 use usher_loader::{key, time};
 
@@ -144,7 +144,7 @@ fn print_count(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let counted = count(snapshot, expr, now)?;
+    let counted = count(snapshot, &Overlay::default(), expr, now)?;
     for unknown in &counted.unknown {
         let meant = unknown.nearest.as_ref().map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
         writeln!(err, "warning: no segment is called `{}`: it counts as empty{meant}", unknown.name)?;
@@ -168,8 +168,8 @@ fn print_profile(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let names = NameTable::new(snapshot);
-    let mut line = Vec::new();
-    Lookup::new(snapshot, &names).answer(key.pid(id_type, id), now, &Only::Everything, &mut line)?;
+    let (overlay, mut line) = (Overlay::default(), Vec::new());
+    Lookup::new(snapshot, &names, &overlay).answer(key.pid(id_type, id), now, &Only::Everything, &mut line)?;
     line.push(b'\n');
     out.write_all(&line)?;
     Ok(())

@@ -227,7 +227,7 @@ mod tests {
         let served = live::open(&world.data, world.key.clone()).unwrap();
         let pid = world.key.pid(&IdType::default(), VisitorId::new(known_visitor()).unwrap());
         let mut answer = Vec::new();
-        let mut lookup = Lookup::new(&served.snapshot, &served.names);
+        let mut lookup = Lookup::new(&served.snapshot, &served.names, &served.overlay);
         lookup.answer(pid, Clock::new(None).now(), &Only::Everything, &mut answer).unwrap();
         assert!(String::from_utf8(answer).unwrap().contains("interest."));
         let folder = world.folder.path().to_path_buf();

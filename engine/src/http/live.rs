@@ -8,22 +8,24 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use usher_index::{ImageError, Key, OpenError, Snapshot, Tick, Time};
+use usher_index::{ImageError, Key, OpenError, Overlay, Snapshot, Tick, Time};
 use usher_loader::clock::Clock;
 
 use super::limits::FOLLOW_RETRY;
 use super::metrics::State;
 use crate::ask::lookup::NameTable;
 
-/// One generation, ready for questions.
+/// One generation and the changes over it, ready for questions.
 pub struct Served {
     /// The generation.
     pub snapshot: Snapshot,
     /// Its names as lookups write them.
     pub names: NameTable,
+    /// What changed since.
+    pub overlay: Overlay,
     /// The key of its pseudonyms.
     pub key: Key,
-    /// The exact size of each segment, in the order of [`Snapshot::segments`], at the tick that was last asked for.
+    /// The exact size of each segment in the images alone, in the order of [`Snapshot::segments`], at the tick that was last asked for.
     pub sizes: Mutex<Option<(Tick, Arc<[u64]>)>>,
 }
 
@@ -32,7 +34,7 @@ impl Served {
     #[must_use]
     pub fn new(snapshot: Snapshot, key: Key) -> Served {
         let names = NameTable::new(&snapshot);
-        Served { snapshot, names, key, sizes: Mutex::new(None) }
+        Served { snapshot, names, overlay: Overlay::default(), key, sizes: Mutex::new(None) }
     }
 
     /// Finds out who is dead at `now`, so that the first count after it need not.
@@ -41,6 +43,9 @@ impl Served {
     /// When an image is damaged.
     pub fn warm(&self, now: Time) -> Result<(), ImageError> {
         let tick = self.snapshot.tick().floor(now);
+        if !self.overlay.is_empty() {
+            drop(self.overlay.at(tick));
+        }
         self.snapshot.shards().iter().try_for_each(|shard| shard.at(tick).map(drop))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
-use usher_index::{Charter, Class, SegmentInfo, Span, Time};
+use usher_index::{Charter, Class, SegmentInfo, Span, Tick, Time};
 use usher_loader::time;
 
 use super::app::App;
@@ -14,7 +14,8 @@ use super::reply::{self, Reply};
 use crate::ask::AskError;
 use crate::ask::disclose::Disclosed;
 use crate::ask::expr::Expr;
-use crate::ask::size::count;
+use crate::ask::size::count_images;
+use crate::ask::touched::Change;
 
 #[derive(Serialize)]
 struct Listing<'a> {
@@ -52,35 +53,50 @@ pub async fn list(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
 }
 
 fn listing(served: &Served, prefix: &str, now: Time) -> Result<Reply, AskError> {
-    let sizes = sizes(served, now)?;
+    let tick = served.snapshot.tick().floor(now);
+    let images = sizes(served, tick)?;
+    let of_images = served.snapshot.segments().iter().zip(images.iter());
+    let of_images = of_images.filter(|(segment, _)| segment.name.starts_with(prefix));
     let charter = served.snapshot.charter();
-    let with_sizes = served.snapshot.segments().iter().zip(sizes.iter());
-    let wanted = with_sizes.filter(|(segment, _)| segment.name.starts_with(prefix));
-    let segments = wanted.map(|(segment, &size)| line(charter, segment, size)).collect();
-    Ok(reply::json(&Listing { segments, as_of: time::format(now) }))
+    let as_of = time::format(now);
+    if served.overlay.is_empty() {
+        let segments = of_images.map(|(segment, &size)| line(charter, &segment.name, &segment.source, size));
+        return Ok(reply::json(&Listing { segments: segments.collect(), as_of }));
+    }
+    // After the images are counted: a thread that waits for others may take on another count, which looks here as well.
+    let view = served.overlay.at(tick);
+    let of_images = of_images.map(|(segment, &size)| {
+        let size = Change::of_segment(&view, &segment.name).apply(size);
+        line(charter, &segment.name, &segment.source, size)
+    });
+    let mut segments: Vec<_> = of_images.collect();
+    let new = view.segments().filter(|segment| served.snapshot.segment(&segment.name).is_none());
+    segments.extend(new.filter(|segment| segment.name.starts_with(prefix)).map(|segment| {
+        let size = Change::of_segment(&view, &segment.name).apply(0);
+        line(charter, &segment.name, &segment.source, size)
+    }));
+    segments.sort_unstable_by_key(|line| line.name);
+    Ok(reply::json(&Listing { segments, as_of }))
 }
 
-fn line<'a>(charter: &Charter, segment: &'a SegmentInfo, size: u64) -> Line<'a> {
-    let source = charter.owner_of(&segment.name).cloned().or_else(|| charter.source(&segment.source));
+fn line<'a>(charter: &Charter, name: &'a str, source: &'a str, size: u64) -> Line<'a> {
+    let owner = charter.owner_of(name).cloned().or_else(|| charter.source(source));
     Line {
-        name: &segment.name,
-        source: &segment.source,
-        class: source.as_ref().map(|source| source.class),
-        ttl: source.as_ref().map(|source| source.ttl),
+        name,
+        source,
+        class: owner.as_ref().map(|owner| owner.class),
+        ttl: owner.as_ref().map(|owner| owner.ttl),
         visitors: Disclosed::of(size, charter.house().size_floor),
     }
 }
 
-/// The exact size of every segment, counted once a tick. Whoever asks first counts, the others wait for it.
-fn sizes(served: &Served, now: Time) -> Result<Arc<[u64]>, AskError> {
-    let tick = served.snapshot.tick().floor(now);
+/// The exact size of every segment in the images alone, counted once a tick. Whoever asks first counts, the others wait for it.
+fn sizes(served: &Served, tick: Tick) -> Result<Arc<[u64]>, AskError> {
     let mut kept = served.sizes.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, sizes)) = kept.as_ref().filter(|(at, _)| *at == tick) {
         return Ok(Arc::clone(sizes));
     }
-    let size = |segment: &SegmentInfo| {
-        count(&served.snapshot, &Expr::Segment(segment.name.to_string()), now).map(|count| count.visitors)
-    };
+    let size = |segment: &SegmentInfo| count_images(&served.snapshot, &Expr::Segment(segment.name.to_string()), tick);
     let sizes: Arc<[u64]> = served.snapshot.segments().iter().map(size).collect::<Result<_, AskError>>()?;
     *kept = Some((tick, Arc::clone(&sizes)));
     Ok(sizes)

@@ -46,7 +46,7 @@ pub async fn answer(app: &App, query: Option<&str>, body: &mut Incoming) -> Resu
         .map_err(|error| Problem::new(Kind::BadExpression, format!("At {error}.")).at_column(error.column))?;
     let (served, now) = (app.live.hold(), app.now());
     let held = Arc::clone(&served);
-    let counted = app.pool.run(move || count(&held.snapshot, &expression, now)).await?;
+    let counted = app.pool.run(move || count(&held.snapshot, &held.overlay, &expression, now)).await?;
     let counted = counted.map_err(|error| {
         tracing::error!(generation = served.snapshot.generation(), "a count failed: {error}");
         Problem::internal()

@@ -50,7 +50,7 @@ pub fn one(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Proble
     let served = app.live.glance();
     let pid = served.key.pid(named.as_ref().unwrap_or(&app.default_id_type), visitor);
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    let mut lookup = Lookup::within(&served.snapshot, &served.names, ROOM.take());
+    let mut lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
     lookup.answer(pid, app.now(), &only, &mut answer).map_err(|error| failed(&served, &error))?;
     ROOM.set(lookup.into_room());
     Ok(reply::of_generation(reply::json_bytes(answer), served.snapshot.generation()))
@@ -83,13 +83,16 @@ pub async fn batch(app: &App, query: Option<&str>, body: &mut Incoming) -> Resul
     }
     let mut answer = Vec::with_capacity(ANSWER_BYTES + visitors.len() * ANSWER_BYTES / 2);
     answer.extend_from_slice(br#"{"results":["#);
+    // Asked once and not slice by slice, so that no change comes between two answers.
+    let touched = served.overlay.many(&pids);
     for (number, slice) in pids.chunks(BATCH_SLICE).enumerate() {
         if number > 0 {
             yield_now().await;
             answer.push(b',');
         }
-        let mut lookup = Lookup::within(&served.snapshot, &served.names, ROOM.take());
-        lookup.answers(slice, now, &only, &mut answer).map_err(|error| failed(&served, &error))?;
+        let mut lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
+        let touched = touched.get(number * BATCH_SLICE..).unwrap_or_default();
+        lookup.answers(slice, touched, now, &only, &mut answer).map_err(|error| failed(&served, &error))?;
         ROOM.set(lookup.into_room());
     }
     answer.extend_from_slice(b"]}");
