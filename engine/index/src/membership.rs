@@ -74,7 +74,7 @@ pub struct Admitted {
 }
 
 /// Tells which source brought a segment first.
-type FirstSource<'a> = Box<dyn Fn(&str) -> Option<&'a str> + Send + 'a>;
+type FirstSource<'a> = Box<dyn Fn(&str) -> Option<Arc<str>> + Send + 'a>;
 
 /// Judges the rows of one feed by the charter.
 pub struct Admission<'a> {
@@ -144,7 +144,7 @@ impl<'a> Admission<'a> {
         charter: &'a Charter,
         source: Source,
         key: &Key,
-        owned: impl Fn(&str) -> Option<&'a str> + Send + 'a,
+        owned: impl Fn(&str) -> Option<Arc<str>> + Send + 'a,
         circumstances: Circumstances,
     ) -> Self {
         let Circumstances { id_type, observed, now, tick } = circumstances;
@@ -237,12 +237,12 @@ impl<'a> Admission<'a> {
         if self.charter.is_forbidden(name) {
             return Err(Refusal::Forbidden);
         }
-        let owner = if self.charter.is_development() {
-            (self.owned)(name).unwrap_or(&self.source.name)
+        let is_owner = if self.charter.is_development() {
+            (self.owned)(name).is_none_or(|owner| *owner == *self.source.name)
         } else {
-            &self.charter.owner_of(name).ok_or(Refusal::UnknownSourcePrefix)?.name
+            self.charter.owner_of(name).ok_or(Refusal::UnknownSourcePrefix)?.name == self.source.name
         };
-        if owner == self.source.name { Ok(()) } else { Err(Refusal::NotOwner) }
+        if is_owner { Ok(()) } else { Err(Refusal::NotOwner) }
     }
 
     /// The names behind the numbers of the memberships.

@@ -138,7 +138,7 @@ impl Writer {
             });
         }
         let circumstances = Circumstances { id_type, observed: as_of.unwrap_or(now), now, tick: self.tick() };
-        let owned = |name: &str| self.snapshot.segment(name).map(|segment| &*segment.source);
+        let owned = |name: &str| self.snapshot.segment(name).map(|segment| Arc::clone(&segment.source));
         Ok(Admission::new(charter, found, &self.key, owned, circumstances))
     }
 

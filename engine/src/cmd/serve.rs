@@ -109,7 +109,17 @@ impl Signals {
     /// Serves until the first signal, then finishes the requests under way; a second signal ends that at once.
     pub(super) fn until_stopped(&mut self, server: Server, err: &mut dyn Write) -> u8 {
         let runtime = server.runtime().handle().clone();
-        runtime.block_on(self.next());
+        let failed = runtime.block_on(async {
+            tokio::select! {
+                () = self.next() => false,
+                () = server.failed() => true,
+            }
+        });
+        if failed {
+            _ = writeln!(err, "the live state can no longer be written: ending; start again once the disk is well");
+            _ = server.stop(std::future::ready(()));
+            return FAILED;
+        }
         // Whoever closed stderr does not want to hear of it; the requests under way are finished all the same.
         _ = writeln!(err, "stopping: finishing the requests under way; a second signal ends at once");
         if server.stop(self.next()) {

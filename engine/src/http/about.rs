@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::app::App;
+use super::metrics::State;
 use super::problem::Problem;
 use super::query::Params;
 use super::reply::{self, Reply};
@@ -45,6 +46,9 @@ pub fn ready(app: &App) -> Reply {
     if app.draining.load(Ordering::Relaxed) {
         return health("draining", StatusCode::SERVICE_UNAVAILABLE);
     }
+    if !app.keeper.is_well() {
+        return health("failed", StatusCode::SERVICE_UNAVAILABLE);
+    }
     health("ready", StatusCode::OK)
 }
 
@@ -60,7 +64,7 @@ fn health(status: &str, code: StatusCode) -> Reply {
 /// # Errors
 /// None in practice: writing to memory does not fail.
 pub fn metrics(app: &App) -> Result<Reply, Problem> {
-    let text = app.metrics.scrape(app.live.glance().state()).map_err(|_| Problem::internal())?;
+    let text = app.metrics.scrape(State::of(&app.live.glance())).map_err(|_| Problem::internal())?;
     Ok(reply::of(METRICS_TYPE, text.into_bytes()))
 }
 
@@ -68,7 +72,7 @@ pub fn metrics(app: &App) -> Result<Reply, Problem> {
 #[must_use]
 pub fn page(app: &App) -> Reply {
     let served = app.live.glance();
-    let state = served.state();
+    let state = State::of(&served);
     let charter = served.snapshot.charter();
     let house = if charter.is_development() { "No charter yet" } else { charter.house().name.as_str() };
     let text = PAGE

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::Semaphore;
 use usher_index::{IdType, Time};
 use usher_loader::clock::Clock;
 
 use super::limits::Limits;
-use super::live::Live;
 use super::metrics::Metrics;
 use super::pool::Pool;
+use crate::keep::{Keeper, Live};
 
 /// The server's parts.
 pub struct App {
     /// The generation that answers.
     pub live: Arc<Live>,
+    /// Who changes the state.
+    pub keeper: Arc<Keeper>,
+    /// Places for whole feeds.
+    pub feeds: Arc<Semaphore>,
     /// Where `now` comes from.
     pub clock: Clock,
     /// What is counted while requests pass.

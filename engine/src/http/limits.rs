@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::keep::fold::Rules;
+
 /// Connections open at once; further ones wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 10_000;
 
@@ -33,9 +35,6 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the data folder is looked at for a new generation.
 pub const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a generation that could not be opened is left alone before it is tried again.
-pub const FOLLOW_RETRY: Duration = Duration::from_secs(30);
-
 /// Pause after the system refused to hand out a connection (usually: no file descriptors left).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,6 +46,24 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// Bytes of the body of `POST /v1/size`: an expression of 4 KiB, however it is escaped.
 pub const MAX_SIZE_BYTES: usize = 64 * 1024;
+
+/// Bytes of the body of `POST /v1/memberships`: some 40,000 rows.
+pub const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of the body of `POST /v1/feeds/{source}`, as sent.
+pub const MAX_FEED_BYTES: u64 = 64 << 30;
+
+/// Frames of such a body that wait to be read.
+pub const FEED_FRAMES: usize = 16;
+
+/// Such feeds that are taken in at once: a second one would wait for the first one's build anyway.
+pub const FEEDS_RUNNING: usize = 1;
+
+/// How long a feed waits for a build of somebody else.
+pub const FEED_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a starting server waits for the live state, which another process may still be letting go.
+pub const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Visitors in one `POST /v1/visitors/segments`.
 pub const MAX_BATCH_VISITORS: usize = 1_000;
@@ -83,6 +100,10 @@ pub struct Limits {
     pub drain: Duration,
     /// See [`FOLLOW_INTERVAL`].
     pub follow: Duration,
+    /// See [`STATE_PATIENCE`].
+    pub state: Duration,
+    /// When changes are folded into images.
+    pub fold: Rules,
 }
 
 impl Default for Limits {
@@ -95,6 +116,8 @@ impl Default for Limits {
             body: BODY_DEADLINE,
             drain: DRAIN_DEADLINE,
             follow: FOLLOW_INTERVAL,
+            state: STATE_PATIENCE,
+            fold: Rules::default(),
         }
     }
 }

@@ -15,9 +15,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::{BOUNDS_MICROS, Histogram, SHARDS, Sum, shard};
 use super::route::{ROUTES, Route};
+use crate::keep::Served;
 
 /// The statuses we answer with; any other is counted under the last.
-const STATUSES: [u16; 10] = [200, 400, 403, 404, 405, 408, 413, 503, 500, 0];
+const STATUSES: [u16; 14] = [200, 202, 204, 400, 403, 404, 405, 408, 413, 422, 503, 507, 500, 0];
 
 /// Everything that is counted while requests pass.
 #[derive(Debug)]
@@ -51,6 +52,22 @@ pub struct State {
     pub memberships: u64,
     /// Segments in it.
     pub segments: u64,
+    /// Visitors whom a change concerns that is not in it.
+    pub touched: u64,
+}
+
+impl State {
+    /// Of what is served.
+    #[must_use]
+    pub fn of(served: &Served) -> State {
+        State {
+            generation: served.snapshot.generation(),
+            visitors: served.snapshot.visitors(),
+            memberships: served.snapshot.memberships(),
+            segments: served.snapshot.segments().len() as u64,
+            touched: served.overlay.touched(),
+        }
+    }
 }
 
 impl Metrics {
@@ -114,6 +131,7 @@ impl Collector for Scrape {
             ("visitors", "Visitors in the generation, the dead included", self.state.visitors),
             ("memberships", "Memberships in the generation, the dead included", self.state.memberships),
             ("segments", "Segments in the generation", self.state.segments),
+            ("touched_visitors", "Visitors whom a change concerns that no build has folded", self.state.touched),
             ("open_connections", "Connections open now", u64::try_from(self.metrics.connections()).unwrap_or(0)),
         ];
         for (name, help, value) in gauges {
@@ -183,7 +201,7 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         metrics.answered(Route::Size, StatusCode::IM_A_TEAPOT, Duration::from_secs(60));
         let open = metrics.connection();
-        let text = metrics.scrape(State { generation: 3, visitors: 4, memberships: 5, segments: 6 }).unwrap();
+        let text = metrics.scrape(State { generation: 3, visitors: 4, memberships: 5, segments: 6, touched: 7 }).unwrap();
         drop(open);
         for line in [
             r#"usher_requests_total{route="/v1/visitors/{id}/segments",status="200"} 32"#,

@@ -3,20 +3,25 @@
 //! | route | answered by |
 //! |---|---|
 //! | `GET /v1/visitors/{id}/segments`, `POST /v1/visitors/segments` | [`visitors`] |
+//! | `POST /v1/memberships` | [`memberships`] |
+//! | `POST /v1/feeds/{source}` | [`feeds`] |
+//! | `GET`, `DELETE /v1/visitors/{id}`, `PUT`, `DELETE /v1/visitors/{id}/opt-out`, `GET /v1/audit` | [`govern`] |
 //! | `GET /v1/segments` | [`segments`] |
 //! | `POST /v1/size` | [`size`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
 //!
 //! socket ([`serve`], [`pace`]) -> request ([`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the
-//! generation in force ([`live`]) -> [`reply`] or [`problem`]. `HEAD` works where `GET` does.
+//! generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or [`problem`]. `HEAD` works where `GET` does.
 
 pub mod about;
 pub mod app;
 pub mod body;
+pub mod feeds;
+pub mod govern;
 pub mod guard;
 pub mod histogram;
 pub mod limits;
-pub mod live;
+pub mod memberships;
 pub mod metrics;
 pub mod pace;
 pub mod pool;

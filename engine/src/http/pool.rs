@@ -62,10 +62,14 @@ impl Pool {
     }
 }
 
+/// After how many seconds who is turned away comes back: not all at once.
+pub(super) fn retry_secs() -> u32 {
+    1 + (RandomState::new().hash_one(()) % RETRY_SPREAD_SECS) as u32
+}
+
 fn busy() -> Problem {
-    let seconds = 1 + RandomState::new().hash_one(()) % RETRY_SPREAD_SECS;
     let detail = "Too many questions are being counted at once; ask this one again in a few seconds.";
-    Problem::new(Kind::Busy, detail).retry_after(seconds as u32)
+    Problem::new(Kind::Busy, detail).retry_after(retry_secs())
 }
 
 #[cfg(test)]

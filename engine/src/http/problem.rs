@@ -34,6 +34,10 @@ pub enum Kind {
     Internal,
     /// More questions than the server takes on at once.
     Busy,
+    /// The disk is nearly full.
+    NoRoom,
+    /// A feed that failed whole.
+    FeedFailed,
 }
 
 impl Kind {
@@ -53,6 +57,8 @@ impl Kind {
             Kind::TooLarge => "too-large",
             Kind::Internal => "internal",
             Kind::Busy => "busy",
+            Kind::NoRoom => "no-room",
+            Kind::FeedFailed => "feed-failed",
         }
     }
 
@@ -70,6 +76,8 @@ impl Kind {
             Kind::TooLarge => "The request is too large",
             Kind::Internal => "The server failed",
             Kind::Busy => "The server is busy",
+            Kind::NoRoom => "The disk is nearly full",
+            Kind::FeedFailed => "The feed was not taken",
         }
     }
 
@@ -85,6 +93,8 @@ impl Kind {
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
+            Kind::FeedFailed => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 }

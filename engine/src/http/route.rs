@@ -9,6 +9,11 @@ use http::Method;
 pub enum Route {
     Visitor,
     Batch,
+    Record,
+    OptOut,
+    Memberships,
+    Feed,
+    Audit,
     Segments,
     Size,
     Charter,
@@ -25,9 +30,14 @@ pub const ROUTES: usize = Route::ALL.len();
 
 impl Route {
     /// Every route, in the order of their numbers.
-    pub const ALL: [Route; 11] = [
+    pub const ALL: [Route; 16] = [
         Route::Visitor,
         Route::Batch,
+        Route::Record,
+        Route::OptOut,
+        Route::Memberships,
+        Route::Feed,
+        Route::Audit,
         Route::Segments,
         Route::Size,
         Route::Charter,
@@ -39,12 +49,17 @@ impl Route {
         Route::Unknown,
     ];
 
-    /// The path with a placeholder where a visitor id stands.
+    /// The path with a placeholder where a visitor id, or a source, stands.
     #[must_use]
     pub fn template(self) -> &'static str {
         match self {
             Route::Visitor => "/v1/visitors/{id}/segments",
             Route::Batch => "/v1/visitors/segments",
+            Route::Record => "/v1/visitors/{id}",
+            Route::OptOut => "/v1/visitors/{id}/opt-out",
+            Route::Memberships => "/v1/memberships",
+            Route::Feed => "/v1/feeds/{source}",
+            Route::Audit => "/v1/audit",
             Route::Segments => "/v1/segments",
             Route::Size => "/v1/size",
             Route::Charter => "/v1/charter",
@@ -61,7 +76,9 @@ impl Route {
     #[must_use]
     pub fn methods(self) -> &'static str {
         match self {
-            Route::Batch | Route::Size => "POST",
+            Route::Batch | Route::Size | Route::Memberships | Route::Feed => "POST",
+            Route::Record => "GET, HEAD, DELETE",
+            Route::OptOut => "PUT, DELETE",
             Route::Unknown => "",
             _ => "GET, HEAD",
         }
@@ -70,18 +87,23 @@ impl Route {
     /// Whether the route takes `method`.
     #[must_use]
     pub fn takes(self, method: &Method) -> bool {
+        let reads = method == Method::GET || method == Method::HEAD;
         match self {
-            Route::Batch | Route::Size => method == Method::POST,
+            Route::Batch | Route::Size | Route::Memberships | Route::Feed => method == Method::POST,
+            Route::Record => reads || method == Method::DELETE,
+            Route::OptOut => method == Method::PUT || method == Method::DELETE,
             Route::Unknown => false,
-            _ => method == Method::GET || method == Method::HEAD,
+            _ => reads,
         }
     }
 
-    /// The route of a raw path and, for [`Route::Visitor`], the raw id in it (else an empty string).
+    /// The route of a raw path and the raw visitor id or source in it (else an empty string).
     #[must_use]
     pub fn of(path: &str) -> (Route, &str) {
         let route = match path {
             "/v1/visitors/segments" => Route::Batch,
+            "/v1/memberships" => Route::Memberships,
+            "/v1/audit" => Route::Audit,
             "/v1/segments" => Route::Segments,
             "/v1/size" => Route::Size,
             "/v1/charter" => Route::Charter,
@@ -90,15 +112,24 @@ impl Route {
             "/healthz/startup" => Route::Startup,
             "/metrics" => Route::Metrics,
             "/" => Route::Page,
-            _ => return visitor(path).map_or((Route::Unknown, ""), |id| (Route::Visitor, id)),
+            _ => return with_name(path).unwrap_or((Route::Unknown, "")),
         };
         (route, "")
     }
 }
 
-fn visitor(path: &str) -> Option<&str> {
-    let id = path.strip_prefix("/v1/visitors/")?.strip_suffix("/segments")?;
-    (!id.contains('/')).then_some(id)
+fn with_name(path: &str) -> Option<(Route, &str)> {
+    let (route, name) = if let Some(rest) = path.strip_prefix("/v1/visitors/") {
+        match rest.rsplit_once('/') {
+            Some((id, "segments")) => (Route::Visitor, id),
+            Some((id, "opt-out")) => (Route::OptOut, id),
+            None => (Route::Record, rest),
+            Some(_) => return None,
+        }
+    } else {
+        (Route::Feed, path.strip_prefix("/v1/feeds/")?)
+    };
+    (!name.contains('/')).then_some((route, name))
 }
 
 #[cfg(test)]
@@ -111,7 +142,10 @@ mod tests {
         assert_eq!(Route::of("/v1/visitors//segments"), (Route::Visitor, ""));
         assert_eq!(Route::of("/v1/visitors/segments/segments"), (Route::Visitor, "segments"));
         assert_eq!(Route::of("/v1/visitors/segments"), (Route::Batch, ""));
-        for path in ["/v1/visitors/a/b/segments", "/v1/visitors/a", "/v1/segments/", "//", "", "/V1/size"] {
+        assert_eq!(Route::of("/v1/visitors/a%2Fb"), (Route::Record, "a%2Fb"));
+        assert_eq!(Route::of("/v1/visitors/a/opt-out"), (Route::OptOut, "a"));
+        assert_eq!(Route::of("/v1/feeds/mag"), (Route::Feed, "mag"));
+        for path in ["/v1/visitors/a/b/segments", "/v1/visitors/a/b", "/v1/feeds/a/b", "/v1/feeds", "/v1/segments/", "//", "", "/V1/size"] {
             assert_eq!(Route::of(path).0, Route::Unknown, "{path}");
         }
     }

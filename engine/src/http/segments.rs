@@ -7,7 +7,6 @@ use usher_index::{Charter, Class, SegmentInfo, Span, Tick, Time};
 use usher_loader::time;
 
 use super::app::App;
-use super::live::Served;
 use super::problem::Problem;
 use super::query::Params;
 use super::reply::{self, Reply};
@@ -16,6 +15,7 @@ use crate::ask::disclose::Disclosed;
 use crate::ask::expr::Expr;
 use crate::ask::size::count_images;
 use crate::ask::touched::Change;
+use crate::keep::Served;
 
 #[derive(Serialize)]
 struct Listing<'a> {

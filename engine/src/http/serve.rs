@@ -6,26 +6,28 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use usher_index::{IdType, Key, OpenError};
+use usher_index::{IdType, Key, State as LiveState, StateError};
 use usher_loader::clock::Clock;
 
 use super::app::App;
-use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, Limits, MAX_HEAD_BYTES};
-use super::live::{self, Live};
+use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_HEAD_BYTES};
 use super::metrics::{Metrics, State};
 use super::pace::{Pace, Paced};
 use super::pool::Pool;
 use super::service::Connection;
+use crate::keep::fold::fold;
+use crate::keep::follow::{self, FollowError, follow};
+use crate::keep::{Keeper, Live, Started};
 
 /// How long background work may take to notice the end.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -62,7 +64,10 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The index cannot be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] FollowError),
+    /// The live state cannot be opened.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The system grants no threads.
     #[error("the system does not grant the threads of a server: {0}")]
     Threads(Box<dyn std::error::Error + Send + Sync>),
@@ -75,6 +80,22 @@ pub struct Server {
     runtime: Runtime,
     stop: oneshot::Sender<()>,
     accepting: JoinHandle<bool>,
+    keeping: std::thread::JoinHandle<()>,
+    failed: Arc<Notify>,
+}
+
+/// How often a starting server asks for the state that another process holds.
+const STATE_LOOK: Duration = Duration::from_millis(100);
+
+/// Takes the live state, which the process before may still be letting go.
+fn take_state(config: &Config, address: SocketAddr) -> Result<LiveState, StateError> {
+    let (began, holder) = (Instant::now(), format!("usher-engine serve at http://{address}"));
+    loop {
+        match LiveState::open(&config.data, &config.key, &holder) {
+            Err(StateError::Held { .. }) if began.elapsed() < config.limits.state => std::thread::sleep(STATE_LOOK),
+            taken => return taken,
+        }
+    }
 }
 
 impl Server {
@@ -100,8 +121,16 @@ impl Server {
             _ => StartError::Listen(config.listen, error),
         })?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let state = Arc::new(take_state(&config, address)?);
+        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state)?));
+        let failed = Arc::new(Notify::new());
+        let told = failed.clone();
+        let started = Keeper::start(state, live.clone(), config.clock, move || told.notify_one());
+        let Started { keeper, thread: keeping } = started.map_err(|error| StartError::Threads(error.into()))?;
         let app = Arc::new(App {
-            live: Arc::new(Live::new(live::open(&config.data, config.key)?)),
+            live,
+            keeper,
+            feeds: Arc::new(Semaphore::new(FEEDS_RUNNING)),
             clock: config.clock,
             metrics: Arc::new(Metrics::default()),
             pool: Pool::new().map_err(|error| StartError::Threads(error.into()))?,
@@ -110,9 +139,10 @@ impl Server {
             draining: AtomicBool::new(false),
         });
         let (stop, stopped) = oneshot::channel();
-        runtime.spawn(live::follow(app.live.clone(), app.clock, app.limits.follow));
+        runtime.spawn(follow(app.live.clone(), app.keeper.clone(), app.clock, app.limits.follow));
+        runtime.spawn(fold(app.live.clone(), app.keeper.clone(), app.clock, app.limits.fold.clone()));
         let accepting = runtime.spawn(accept(listener, app.clone(), stopped));
-        Ok(Server { address, app, runtime, stop, accepting })
+        Ok(Server { address, app, runtime, stop, accepting, keeping, failed })
     }
 
     /// The address that it listens at, with the port it got.
@@ -124,7 +154,7 @@ impl Server {
     /// What it serves now.
     #[must_use]
     pub fn state(&self) -> State {
-        self.app.live.glance().state()
+        State::of(&self.app.live.glance())
     }
 
     /// Whether the permissive development charter is in force, for want of another.
@@ -139,11 +169,16 @@ impl Server {
         &self.runtime
     }
 
+    /// Ends when the state can no longer be written, so that the process should end.
+    pub async fn failed(&self) {
+        self.failed.notified().await;
+    }
+
     /// Takes no more connections, finishes the requests under way and closes. False: the deadline passed before all
     /// were finished, or `hurry` ended first.
     #[must_use]
     pub fn stop(self, hurry: impl Future<Output = ()>) -> bool {
-        let Server { app, runtime, stop, accepting, .. } = self;
+        let Server { app, runtime, stop, accepting, keeping, .. } = self;
         app.draining.store(true, Ordering::Relaxed);
         // The receiver is gone only when accepting has ended already.
         _ = stop.send(());
@@ -154,7 +189,9 @@ impl Server {
             }
         });
         runtime.shutdown_timeout(LAST_WAIT);
-        clean
+        // With the last handle the keeper ends, and lets the state go. A build that goes on may hold another.
+        let last = Arc::try_unwrap(app).is_ok_and(|app| Arc::into_inner(app.keeper).is_some());
+        clean && (!last || keeping.join().is_ok())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use super::pace::{Pace, Phase};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::route::Route;
-use super::{about, body, guard, segments, size, visitors};
+use super::{about, body, feeds, govern, guard, memberships, segments, size, visitors};
 
 /// Answers the requests of one connection.
 pub struct Connection {
@@ -43,7 +43,8 @@ impl Connection {
             Route::Live => Ok(about::live()),
             Route::Startup => Ok(about::startup()),
             Route::Page => Ok(about::page(app)),
-            Route::Batch | Route::Size | Route::Segments | Route::Unknown => Err(not_found()),
+            Route::Audit => govern::audit(app, query),
+            _ => Err(not_found()),
         }
     }
 
@@ -67,7 +68,7 @@ impl Service<Request<Incoming>> for Connection {
             body::linger(request.into_body(), &self.pace);
             return self.done(route, began, reply);
         }
-        if matches!(route, Route::Batch | Route::Size | Route::Segments) {
+        if takes_time(route) {
             let (app, pace) = (self.app.clone(), self.pace.clone());
             let task = tokio::spawn(in_time(app.clone(), pace.clone(), request, route));
             return Answer::Later { task, app, pace, route, began };
@@ -77,6 +78,12 @@ impl Service<Request<Incoming>> for Connection {
         body::linger(request.into_body(), &self.pace);
         self.done(route, began, reply)
     }
+}
+
+/// Whether the answer has to wait for something: a body, a count, a disk.
+fn takes_time(route: Route) -> bool {
+    use Route::{Batch, Feed, Memberships, OptOut, Record, Segments, Size};
+    matches!(route, Batch | Record | OptOut | Memberships | Feed | Size | Segments)
 }
 
 /// Whether the request may be answered at all.
@@ -95,8 +102,14 @@ fn admit(request: &Request<Incoming>, route: Route) -> Result<(), Problem> {
 
 async fn in_time(app: Arc<App>, pace: Arc<Pace>, request: Request<Incoming>, route: Route) -> Reply {
     let (head, mut body) = request.into_parts();
-    let query = head.uri.query();
+    let (query, (_, raw)) = (head.uri.query(), Route::of(head.uri.path()));
     let answered = match route {
+        Route::OptOut if head.method == Method::PUT => govern::opt_out(&app, raw, query).await,
+        Route::OptOut => govern::revoke(&app, raw, query).await,
+        Route::Record if head.method == Method::DELETE => govern::erase(&app, raw, query).await,
+        Route::Record => govern::access(&app, raw, query),
+        Route::Memberships => memberships::add(&app, query, &mut body).await,
+        Route::Feed => feeds::load(&app, raw, query, &mut body).await,
         Route::Batch => visitors::batch(&app, query, &mut body).await,
         Route::Size => size::answer(&app, query, &mut body).await,
         _ => segments::list(&app, query).await,

@@ -14,11 +14,11 @@ use usher_index::{IdError, IdType, VisitorId};
 use super::app::App;
 use super::body;
 use super::limits::{BATCH_SLICE, MAX_BATCH_BYTES, MAX_BATCH_VISITORS};
-use super::live::Served;
 use super::problem::{Kind, Problem};
 use super::query::{Params, bad, decode};
 use super::reply::{self, Reply};
 use crate::ask::lookup::{Lookup, Only, Room};
+use crate::keep::Served;
 
 /// What a lookup takes. The consent strings are part of the contract; no source asks for one yet.
 const PARAMETERS: [&str; 6] = ["id_type", "only", "gdpr", "gdpr_consent", "gpp", "gpp_sid"];

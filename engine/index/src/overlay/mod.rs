@@ -188,6 +188,12 @@ impl Overlay {
         read_lock(&self.bars)
     }
 
+    /// Which source brought a segment first, if a change did.
+    #[must_use]
+    pub fn source_of(&self, segment: &str) -> Option<Arc<str>> {
+        self.lock_writer().names.source(segment)
+    }
+
     /// How many visitors are touched; those who opted out and have nothing in the images do not count.
     #[must_use]
     pub fn touched(&self) -> u64 {

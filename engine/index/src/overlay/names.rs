@@ -33,6 +33,12 @@ impl Interner {
         number
     }
 
+    /// The source of a name.
+    pub(super) fn source(&self, name: &str) -> Option<Arc<str>> {
+        let number = *self.numbers.get(name)?;
+        self.names.get(number as usize).map(|name| Arc::clone(&name.segment.source))
+    }
+
     /// The names by number.
     pub(super) fn names(&self) -> &[Arc<Name>] {
         &self.names

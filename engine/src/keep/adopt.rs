@@ -1,0 +1,78 @@
+//! From a generation that was opened to one that is served: with an overlay of all that its images lack.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use usher_index::{Change, ImageError, Overlay, Snapshot, State, StateError};
+
+use super::served::Served;
+
+/// Changes that are put over a generation at a time.
+const STEP_CHANGES: usize = 65_536;
+
+/// Why changes cannot be put over images.
+#[derive(Debug, Error)]
+pub enum AdoptError {
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An image is damaged.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+/// A generation with the changes until some moment.
+pub struct Candidate {
+    served: Served,
+    up_to: u64,
+}
+
+/// An overlay over the snapshot with all that the state holds and the images lack, and the number of its last batch.
+///
+/// # Errors
+/// When the state or an image cannot be read.
+pub fn overlay(snapshot: &Snapshot, state: &State) -> Result<(Overlay, u64), AdoptError> {
+    let folded = snapshot.manifest().map_or(0, |manifest| manifest.folded);
+    let mut changes = Vec::new();
+    let unfolded = state.unfolded(folded, Arc::clone(snapshot.veils()), |_, change| changes.push(change))?;
+    let overlay = Overlay::new(snapshot, unfolded.bars)?;
+    apply(&overlay, snapshot, state, &changes)?;
+    Ok((overlay, unfolded.up_to))
+}
+
+fn apply(overlay: &Overlay, snapshot: &Snapshot, state: &State, changes: &[Change]) -> Result<(), AdoptError> {
+    let segments = state.segments();
+    let name = |number: u32| {
+        let segment = segments.get(number as usize)?;
+        Some((Arc::clone(&segment.name), Arc::clone(&segment.source)))
+    };
+    for step in changes.chunks(STEP_CHANGES) {
+        overlay.apply(snapshot, &name, step)?;
+    }
+    Ok(())
+}
+
+impl Candidate {
+    /// A generation whose overlay holds the changes up to batch `up_to`.
+    #[must_use]
+    pub fn new(served: Served, up_to: u64) -> Self {
+        Self { served, up_to }
+    }
+
+    /// The same with every change committed since. Only the thread that commits may ask, so that there are no more.
+    ///
+    /// # Errors
+    /// When the state or an image cannot be read.
+    pub(super) fn complete(self, state: &State) -> Result<Served, AdoptError> {
+        let mut changes = Vec::new();
+        state.changes(self.up_to, state.last_sequence(), |_, change| changes.push(change))?;
+        apply(&self.served.overlay, &self.served.snapshot, state, &changes)?;
+        Ok(self.served)
+    }
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Candidate").field("up_to", &self.up_to).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! Folds changes into new images while questions and changes go on: when the overlay is full, when an erasure or an
+//! opt-out has waited, when changes are old, and once a day to let go of what is dead.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rayon::ThreadPool;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use usher_index::{NoProgress, Published, Time, WriteError, Writer};
+use usher_loader::clock::Clock;
+
+use super::keeper::Keeper;
+use super::served::{Live, Served};
+
+/// When changes are folded.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How often it is looked whether they are to be.
+    pub look: Duration,
+    /// How long an erasure or an opt-out may wait: far less than the day in which its bytes must be gone.
+    pub erasure: Duration,
+    /// How long any change may wait.
+    pub change: Duration,
+    /// How often what may leave leaves. The first time an hour after the start at the soonest: until then a wrong clock
+    /// would have shown.
+    pub purge: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        Self { look: Duration::from_secs(1), erasure: minutes(60), change: minutes(6 * 60), purge: minutes(12 * 60) }
+    }
+}
+
+/// A clock that is this far from where the monotonic one says it should be has jumped.
+const CLOCK_JUMP_SECS: i64 = 300;
+/// The least time that the process must have run before anything is purged.
+const PURGE_AFTER: Duration = Duration::from_secs(3_600);
+/// How much builders yield to everybody else.
+const NICENESS: i32 = 10;
+
+/// Why a build is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Full,
+    Erasure,
+    Age,
+    Purge,
+}
+
+/// Folds for as long as it is polled.
+pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rules) {
+    let threads = match threads() {
+        Ok(threads) => Arc::new(threads),
+        Err(error) => return tracing::error!("no thread to fold changes with: {error}"),
+    };
+    let mut watch = Watch::new(clock, Instant::now());
+    loop {
+        sleep(rules.look).await;
+        let served = live.hold();
+        let alarm = watch.clock_jumped(clock.now(), Instant::now());
+        let Some(due) = watch.due(&served, &keeper, &rules, Instant::now(), alarm) else { continue };
+        let (began, threads, keeper) = (Instant::now(), threads.clone(), keeper.clone());
+        let built = spawn_blocking(move || threads.install(|| build(&served, &keeper, clock.now(), due)));
+        match built.await {
+            Ok(Ok(Published { generation, folded, purged, erasures, .. })) => {
+                watch.built(due, Instant::now());
+                tracing::info!(generation, folded, purged, erasures, ?due, "changes were folded");
+            }
+            // A loader is at work: what it publishes is a new base, so later.
+            Ok(Err(WriteError::Locked(_))) => {}
+            Ok(Err(error)) => tracing::error!("changes could not be folded: {error}"),
+            // A builder that panics may have found a bug in what it read: nothing is published, and it is tried again.
+            Err(error) => tracing::error!("folding panicked: {error}"),
+        }
+        // At least as long at rest as at work.
+        sleep(began.elapsed()).await;
+    }
+}
+
+fn threads() -> Result<ThreadPool, rayon::ThreadPoolBuildError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let yielding = |_| {
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            tracing::debug!("building at the priority of lookups: {error}");
+        }
+    };
+    rayon::ThreadPoolBuilder::new().num_threads((cores / 2).max(1)).start_handler(yielding).build()
+}
+
+fn build(served: &Served, keeper: &Keeper, now: Time, due: Due) -> Result<Published, WriteError> {
+    let mut writer = Writer::open(served.snapshot.folder().path(), served.key.clone())?;
+    writer.fold(keeper.state())?;
+    match due {
+        Due::Purge => writer.rebuild(now, false, &NoProgress),
+        _ => writer.load(Vec::new(), now, &NoProgress),
+    }
+}
+
+/// What folding remembers from one look to the next.
+struct Watch {
+    /// Unix seconds at the start, and when that was.
+    origin: (i64, Instant),
+    /// Since when there have been changes that no image has.
+    waiting: Option<Instant>,
+    purged: Instant,
+    jumped: bool,
+}
+
+impl Watch {
+    fn new(clock: Clock, when: Instant) -> Self {
+        Self { origin: (clock.now().unix(), when), waiting: None, purged: when, jumped: false }
+    }
+
+    /// Whether the clock is not where it should be; tells it once.
+    fn clock_jumped(&mut self, now: Time, when: Instant) -> bool {
+        let elapsed = i64::try_from((when - self.origin.1).as_secs()).unwrap_or(i64::MAX);
+        let off = now.unix() - self.origin.0 - elapsed;
+        let jumped = off.abs() > CLOCK_JUMP_SECS;
+        if jumped != self.jumped {
+            tracing::error!(
+                seconds = off,
+                "{}",
+                if jumped {
+                    "the clock jumped: nothing is purged until it comes back, or a restart confirms the new time"
+                } else {
+                    "the clock came back"
+                }
+            );
+        }
+        self.jumped = jumped;
+        jumped
+    }
+
+    fn due(&mut self, served: &Served, keeper: &Keeper, rules: &Rules, when: Instant, alarm: bool) -> Option<Due> {
+        let folded = served.snapshot.manifest().map_or(0, |manifest| manifest.folded);
+        let unfolded = keeper.state().last_sequence() > folded && keeper.is_well();
+        if !unfolded {
+            self.waiting = None;
+            let long = when - self.purged >= rules.purge.max(PURGE_AFTER);
+            return Some(Due::Purge).filter(|_| long && !alarm && served.snapshot.generation() > 0);
+        }
+        let waited = when - *self.waiting.get_or_insert(when);
+        if served.overlay.is_full(served.snapshot.visitors()) {
+            return Some(Due::Full);
+        }
+        let bars = served.overlay.bars();
+        let barred = bars.all_erased().next().is_some() || bars.all_opted_out().next().is_some();
+        if barred && waited >= rules.erasure {
+            return Some(Due::Erasure);
+        }
+        (waited >= rules.change).then_some(Due::Age)
+    }
+
+    fn built(&mut self, due: Due, when: Instant) {
+        self.waiting = None;
+        if due == Due::Purge {
+            self.purged = when;
+        }
+    }
+}

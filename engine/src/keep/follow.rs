@@ -1,0 +1,149 @@
+//! Follows the data folder: whoever publishes a generation, it is opened beside the present one, gets the changes that its
+//! images lack, and takes the place of the present one without a request noticing.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use usher_index::{Key, OpenError, Snapshot, State, StateError, Time};
+use usher_loader::clock::Clock;
+
+use super::adopt::{AdoptError, Candidate, overlay};
+use super::disk::Disk;
+use super::keeper::Keeper;
+use super::served::{Live, Served};
+use super::wish::KeepError;
+
+/// How long a generation that could not be opened is left alone before it is tried again.
+pub const FOLLOW_RETRY: Duration = Duration::from_secs(30);
+
+/// Why a generation is not served.
+#[derive(Debug, Error)]
+pub enum FollowError {
+    /// It does not verify, or its key is another's.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The changes cannot be put over it.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// Nobody puts it in force any more.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+}
+
+/// Opens what the folder holds, to begin with, under all that the state holds.
+///
+/// # Errors
+/// When no generation verifies, `key` is not the index's, or the state cannot be read.
+pub fn open(data: &Path, key: Key, state: &State) -> Result<Served, FollowError> {
+    let snapshot = Snapshot::open(data, Some(key.clone()))?;
+    settle(&snapshot, state).map_err(AdoptError::from)?;
+    let (overlay, _) = overlay(&snapshot, state)?;
+    Ok(Served::new(snapshot, key, overlay))
+}
+
+/// The state forgets what every kept generation holds.
+fn settle(snapshot: &Snapshot, state: &State) -> Result<(), StateError> {
+    let folded = snapshot.folder().oldest_folded()?;
+    let settled = state.settle(folded)?;
+    if settled != usher_index::state::Settled::default() {
+        let usher_index::state::Settled { batches, erasures, rewritten } = settled;
+        tracing::info!(batches, erasures, rewritten, "the state forgot what the images hold");
+    }
+    Ok(())
+}
+
+/// Follows the data folder for as long as it is polled.
+pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
+    let disk = Disk::new(live.glance().snapshot.folder().path());
+    let follower = Follower { live, keeper, disk, refused: None, retired: Vec::new() };
+    let follower = Arc::new(Mutex::new(follower));
+    loop {
+        sleep(interval).await;
+        let follower = follower.clone();
+        let step = spawn_blocking(move || {
+            let mut follower = follower.lock().unwrap_or_else(PoisonError::into_inner);
+            follower.step(clock.now(), Instant::now());
+        });
+        if step.await.is_err() {
+            tracing::error!("following the data folder panicked; the present generation goes on serving");
+        }
+    }
+}
+
+/// What following remembers from one look at the folder to the next.
+struct Follower {
+    live: Arc<Live>,
+    keeper: Arc<Keeper>,
+    disk: Disk,
+    /// The generation that could not be opened, and when.
+    refused: Option<(u64, Instant)>,
+    /// Generations that were replaced and that some question still holds. The last owner unmaps and frees them, which
+    /// takes a while, so that is to be this thread and not a question.
+    retired: Vec<Arc<Served>>,
+}
+
+impl Follower {
+    fn step(&mut self, now: Time, when: Instant) {
+        self.retired.retain(|served| Arc::strong_count(served) > 1);
+        match self.disk.look() {
+            Ok(tight) => self.keeper.set_tight(tight),
+            Err(error) => tracing::error!("the disk cannot be looked at: {error}"),
+        }
+        let present = self.live.hold();
+        if let Err(error) = present.warm(now) {
+            tracing::error!(generation = present.snapshot.generation(), "counting is disturbed: {error}");
+        }
+        let newest = match Snapshot::newest_generation(present.snapshot.folder().path()) {
+            Ok(newest) => newest,
+            Err(error) => return tracing::error!("the data folder cannot be looked at: {error}"),
+        };
+        let known = present.snapshot.generation();
+        let tried = self.refused.is_some_and(|(generation, at)| generation == newest && when - at < FOLLOW_RETRY);
+        if newest <= known || tried {
+            return;
+        }
+        match self.adopt(&present, newest, now) {
+            Ok(()) => {
+                self.retired.push(present);
+                let served = self.live.hold();
+                let (generation, visitors) = (served.snapshot.generation(), served.snapshot.visitors());
+                tracing::info!(generation, visitors, "serving a new generation");
+                if let Err(error) = settle(&served.snapshot, self.keeper.state()) {
+                    tracing::error!("the state could not forget what the images hold: {error}");
+                }
+            }
+            Err(error) => {
+                self.refused = Some((newest, when));
+                tracing::error!(
+                    generation = newest,
+                    serving = known,
+                    "a new generation cannot be opened, the present one goes on serving: {error}"
+                );
+            }
+        }
+    }
+
+    fn adopt(&self, present: &Served, newest: u64, now: Time) -> Result<(), FollowError> {
+        let snapshot = open_newer(present, newest)?;
+        let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;
+        let served = Served::new(snapshot, present.key.clone(), overlay);
+        if let Err(error) = served.warm(now) {
+            tracing::error!(generation = newest, "counting is disturbed: {error}");
+        }
+        Ok(self.keeper.adopt(Candidate::new(served, up_to))?)
+    }
+}
+
+/// Opens the newest generation after `present`'s that verifies; the error is the newest one's.
+fn open_newer(present: &Served, newest: u64) -> Result<Snapshot, OpenError> {
+    let open =
+        |generation| Snapshot::open_generation(present.snapshot.folder(), generation, Some(present.key.clone()));
+    open(newest).or_else(|error| {
+        let before = newest - 1;
+        if before > present.snapshot.generation() { open(before).map_err(|_| error) } else { Err(error) }
+    })
+}

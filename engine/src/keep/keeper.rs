@@ -1,0 +1,260 @@
+//! The one thread that changes the state. Group commit without a waiting window: what gathered while the last flush ran
+//! is the next batch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+use usher_index::state::MAX_COMMIT_CHANGES;
+use usher_index::{Segment, State};
+use usher_loader::clock::Clock;
+
+use super::adopt::Candidate;
+use super::batch::Batch;
+use super::served::Live;
+use super::wish::{Done, KeepError, Task, Wish};
+
+/// Wishes that may wait.
+pub const MAX_WAITING: usize = 4_096;
+/// Of the places in the queue these are for opt-outs and erasures alone.
+pub const RESERVED_WAITING: usize = 1_024;
+/// Rows that may wait, over all wishes.
+pub const MAX_WAITING_ROWS: usize = 1 << 20;
+/// Changes after which a commit takes no further wish: about a mebibyte on disk.
+const COMMIT_CHANGES: usize = 40_000;
+
+/// Takes wishes and sees to it that they last.
+pub struct Keeper {
+    queue: SyncSender<Task>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Arc<State>,
+    waiting: AtomicUsize,
+    waiting_rows: AtomicUsize,
+    /// The disk is nearly full.
+    tight: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// A keeper, and its thread.
+pub struct Started {
+    /// For those who have wishes.
+    pub keeper: Arc<Keeper>,
+    /// Ends when the last handle of the keeper is dropped, or when a write failed.
+    pub thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts the thread. `failed` is called once, on that thread, when a write failed or the thread panicked: nothing is
+    /// acknowledged from then on, and the process should end.
+    pub fn start(
+        state: Arc<State>,
+        live: Arc<Live>,
+        clock: Clock,
+        failed: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Started> {
+        let (queue, tasks) = sync_channel(MAX_WAITING);
+        let shared = Arc::new(Shared {
+            state,
+            waiting: AtomicUsize::new(0),
+            waiting_rows: AtomicUsize::new(0),
+            tight: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        let desk = Desk { shared: shared.clone(), live, clock };
+        let thread = thread::Builder::new().name("keeper".to_owned()).spawn(move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| desk.work(&tasks)));
+            desk.shared.ended.store(true, Ordering::Release);
+            match ended {
+                Ok(true) => {}
+                Ok(false) | Err(_) => failed(),
+            }
+        })?;
+        Ok(Started { keeper: Arc::new(Keeper { queue, shared }), thread })
+    }
+
+    /// The state, for reading.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.shared.state
+    }
+
+    /// Whether wishes are still fulfilled.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        !self.shared.ended.load(Ordering::Acquire) && !self.shared.state.is_poisoned()
+    }
+
+    /// Notes whether the disk is nearly full: then rows are turned away, and nothing else is.
+    pub fn set_tight(&self, tight: bool) {
+        self.shared.tight.store(tight, Ordering::Relaxed);
+    }
+
+    /// Whether the disk is nearly full.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.shared.tight.load(Ordering::Relaxed)
+    }
+
+    /// Fulfils a wish: when this returns, it is on disk and in force.
+    ///
+    /// # Errors
+    /// See [`KeepError`].
+    pub async fn fulfil(&self, wish: Wish) -> Result<Done, KeepError> {
+        let rows = match &wish {
+            Wish::Rows(rows) => rows.rows.len(),
+            _ => 0,
+        };
+        let shared = &self.shared;
+        let is_rows = matches!(wish, Wish::Rows(_));
+        if is_rows && shared.tight.load(Ordering::Relaxed) {
+            return Err(KeepError::Disk);
+        }
+        let waiting = shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting_rows = shared.waiting_rows.fetch_add(rows, Ordering::Relaxed);
+        let _place = Place { shared, rows };
+        let bound = if is_rows { MAX_WAITING - RESERVED_WAITING } else { MAX_WAITING };
+        if waiting >= bound || (is_rows && waiting_rows > 0 && waiting_rows + rows > MAX_WAITING_ROWS) {
+            return Err(KeepError::Busy);
+        }
+        let (reply, done) = oneshot::channel();
+        self.queue.try_send(Task::Wish(wish, reply)).map_err(|error| match error {
+            TrySendError::Full(_) => KeepError::Busy,
+            TrySendError::Disconnected(_) => KeepError::Ended,
+        })?;
+        done.await.unwrap_or(Err(KeepError::Ended))
+    }
+
+    /// Puts a newer generation in force, with every change that was committed meanwhile. Blocks until it is.
+    ///
+    /// # Errors
+    /// [`KeepError::Ended`].
+    pub fn adopt(&self, candidate: Candidate) -> Result<(), KeepError> {
+        let (reply, done) = oneshot::channel();
+        self.queue.send(Task::Adopt(Box::new(candidate), reply)).map_err(|_| KeepError::Ended)?;
+        done.blocking_recv().unwrap_or(Err(KeepError::Ended))
+    }
+}
+
+/// A place in the queue, given back when the caller has an answer or goes away.
+struct Place<'s> {
+    shared: &'s Shared,
+    rows: usize,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.shared.waiting_rows.fetch_sub(self.rows, Ordering::Relaxed);
+    }
+}
+
+type Reply = oneshot::Sender<Result<Done, KeepError>>;
+
+/// What the thread works with.
+struct Desk {
+    shared: Arc<Shared>,
+    live: Arc<Live>,
+    clock: Clock,
+}
+
+impl Desk {
+    /// Works until nobody can wish any more (true), or a write fails (false).
+    fn work(&self, tasks: &Receiver<Task>) -> bool {
+        let mut next = None;
+        loop {
+            let Some(task) = next.take().or_else(|| tasks.recv().ok()) else { return true };
+            let well = match task {
+                Task::Adopt(candidate, reply) => self.adopt(*candidate, reply),
+                Task::Wish(wish, reply) => {
+                    let mut wishes = vec![(wish, reply)];
+                    let mut changes = size(&wishes[0].0);
+                    while changes < COMMIT_CHANGES {
+                        match tasks.try_recv() {
+                            Ok(Task::Wish(wish, reply)) if changes + size(&wish) <= MAX_COMMIT_CHANGES => {
+                                changes += size(&wish);
+                                wishes.push((wish, reply));
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.fulfil(wishes)
+                }
+            };
+            if !well {
+                return false;
+            }
+        }
+    }
+
+    /// One commit for all. False: it failed, and nobody is told that it was done.
+    fn fulfil(&self, wishes: Vec<(Wish, Reply)>) -> bool {
+        let served = self.live.hold();
+        let now = self.clock.now();
+        let (mut told, mut refused) = (Vec::with_capacity(wishes.len()), Vec::new());
+        let bars = served.overlay.bars();
+        let mut batch = Batch::new(&bars, now, served.snapshot.tick().floor(now));
+        let full = served.overlay.is_full(served.snapshot.visitors());
+        for (wish, reply) in wishes {
+            if full && matches!(wish, Wish::Rows(_)) {
+                refused.push(reply);
+            } else {
+                let done = batch.add(wish);
+                told.push((reply, done));
+            }
+        }
+        let (committed, Batch { changes, segments, .. }) = (self.shared.state.commit(&batch.commit()), batch);
+        drop(bars);
+        refused.into_iter().for_each(|reply| _ = reply.send(Err(KeepError::Full)));
+        if let Err(error) = committed {
+            tracing::error!("a change could not be written, so nothing more is acknowledged: {error}");
+            told.into_iter().for_each(|(reply, _)| _ = reply.send(Err(KeepError::Ended)));
+            return false;
+        }
+        let name = |number: u32| segments.get(number as usize).map(names);
+        if let Err(error) = served.overlay.apply(&served.snapshot, &name, &changes) {
+            // It is on disk: the next start puts it in force.
+            tracing::error!("a change was written but cannot be put in force: {error}");
+            told.into_iter().for_each(|(reply, _)| _ = reply.send(Err(KeepError::Ended)));
+            return false;
+        }
+        // Whoever gave up waiting does not need to be told.
+        told.into_iter().for_each(|(reply, done)| _ = reply.send(Ok(done)));
+        true
+    }
+
+    fn adopt(&self, candidate: Candidate, reply: oneshot::Sender<Result<(), KeepError>>) -> bool {
+        match candidate.complete(&self.shared.state) {
+            Ok(served) => {
+                self.live.replace(served);
+                _ = reply.send(Ok(()));
+                true
+            }
+            Err(error) => {
+                tracing::error!("the changes cannot be put over the new generation: {error}");
+                _ = reply.send(Err(KeepError::Ended));
+                false
+            }
+        }
+    }
+}
+
+fn size(wish: &Wish) -> usize {
+    match wish {
+        Wish::Rows(rows) => rows.rows.len(),
+        _ => 1,
+    }
+}
+
+fn names(segment: &Segment) -> (Arc<str>, Arc<str>) {
+    (Arc::clone(&segment.name), Arc::clone(&segment.source))
+}

@@ -1,0 +1,20 @@
+//! Keeping the live state while questions go on: one thread commits what callers wish, many at a time, and puts it into
+//! force before anybody is told that it is done.
+//!
+//! wish ([`Wish`]) -> queue -> one commit for all that wait ([`Keeper`]) -> overlay -> answer. A new generation is
+//! adopted by the same thread ([`adopt`]), so it never meets half a batch; when much has gathered, or an erasure waits,
+//! the changes are folded into new images beside all that ([`fold`]).
+
+mod adopt;
+mod batch;
+mod disk;
+pub mod fold;
+pub mod follow;
+mod keeper;
+mod served;
+mod wish;
+
+pub use disk::{RESERVE_BYTES, TIGHT_BYTES};
+pub use keeper::{Keeper, Started};
+pub use served::{Live, Served};
+pub use wish::{Done, KeepError, Rows, Wish};

@@ -1,0 +1,72 @@
+//! What is served: a generation and the changes over it. A question holds what it began with, so no answer mixes two
+//! generations.
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::{ArcSwap, Guard};
+use usher_index::{ImageError, Key, Overlay, Snapshot, Tick, Time};
+
+use crate::ask::lookup::NameTable;
+
+/// One generation and the changes over it, ready for questions.
+pub struct Served {
+    /// The generation.
+    pub snapshot: Snapshot,
+    /// Its names as lookups write them.
+    pub names: NameTable,
+    /// What changed since.
+    pub overlay: Overlay,
+    /// The key of its pseudonyms.
+    pub key: Key,
+    /// The exact size of each segment in the images alone, in the order of [`Snapshot::segments`], at the tick that was last asked for.
+    pub sizes: Mutex<Option<(Tick, Arc<[u64]>)>>,
+}
+
+impl Served {
+    /// A generation whose checksums were checked while it was opened.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, key: Key, overlay: Overlay) -> Served {
+        let names = NameTable::new(&snapshot);
+        Served { snapshot, names, overlay, key, sizes: Mutex::new(None) }
+    }
+
+    /// Finds out who is dead at `now`, so that the first count after it need not.
+    ///
+    /// # Errors
+    /// When an image is damaged.
+    pub fn warm(&self, now: Time) -> Result<(), ImageError> {
+        let tick = self.snapshot.tick().floor(now);
+        if !self.overlay.is_empty() {
+            drop(self.overlay.at(tick));
+        }
+        self.snapshot.shards().iter().try_for_each(|shard| shard.at(tick).map(drop))
+    }
+}
+
+/// The generation that answers now.
+pub struct Live(ArcSwap<Served>);
+
+impl Live {
+    /// Starts with `served`.
+    #[must_use]
+    pub fn new(served: Served) -> Live {
+        Live(ArcSwap::from_pointee(served))
+    }
+
+    /// For a question that is answered at once: without a lock and without touching a shared counter.
+    #[must_use]
+    pub fn glance(&self) -> Guard<Arc<Served>> {
+        self.0.load()
+    }
+
+    /// For a question that takes a while.
+    #[must_use]
+    pub fn hold(&self) -> Arc<Served> {
+        self.0.load_full()
+    }
+
+    /// Puts another in its place, and gives the one that was.
+    pub(super) fn replace(&self, served: Served) -> Arc<Served> {
+        self.0.swap(Arc::new(served))
+    }
+}

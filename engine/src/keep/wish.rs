@@ -1,0 +1,66 @@
+//! What callers wish of the keeper, and what they are told.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+use usher_index::{AuditEntry, Entry, Pid, Refusal, Segment};
+
+use super::adopt::Candidate;
+
+/// Rows that admission let in.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// The segments behind the numbers of the rows.
+    pub segments: Vec<Segment>,
+    /// Whose, of which segment, from when until when.
+    pub rows: Vec<(Pid, u32, Entry)>,
+}
+
+/// Something that changes the state.
+#[derive(Debug)]
+pub enum Wish {
+    /// Memberships.
+    Rows(Rows),
+    /// The visitor opts out.
+    OptOut(Pid),
+    /// The visitor takes an opt-out back.
+    Revoke(Pid),
+    /// All that was observed of the visitor until now goes. The receipt stands in the audit.
+    Erase(Pid, String),
+    /// A line for the audit alone.
+    Note(AuditEntry),
+}
+
+/// A wish that was committed and is in force.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Rows that were taken.
+    pub taken: u64,
+    /// Rows that were not, by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+}
+
+/// Why a wish was not fulfilled. Nothing of it is in force, unless it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum KeepError {
+    /// Too many wait already.
+    #[error("too many changes wait to be written")]
+    Busy,
+    /// The overlay is at its bound; it is being folded.
+    #[error("as many changes as are kept in memory are there already; they are being folded into the index")]
+    Full,
+    /// The disk is nearly full: what is left is for opt-outs and erasures.
+    #[error("the disk is nearly full")]
+    Disk,
+    /// The keeper has ended; whether the wish was committed is not known.
+    #[error("the state can no longer be written")]
+    Ended,
+}
+
+/// What the keeper's thread takes from its queue.
+pub(super) enum Task {
+    Wish(Wish, oneshot::Sender<Result<Done, KeepError>>),
+    /// A newer generation with its overlay, to be put in force.
+    Adopt(Box<Candidate>, oneshot::Sender<Result<(), KeepError>>),
+}
