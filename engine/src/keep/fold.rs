@@ -29,7 +29,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Self { look: Duration::from_secs(1), erasure: minutes(60), change: minutes(6 * 60), purge: minutes(12 * 60) }
     }
 }

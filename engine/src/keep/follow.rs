@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use usher_index::{Key, OpenError, Snapshot, State, StateError, Time};
+use usher_index::files::manifest_name;
+use usher_index::{FileError, Folder, Key, Manifest, OpenError, Snapshot, State, StateError, Time};
 use usher_loader::clock::Clock;
 
 use super::adopt::{AdoptError, Candidate, overlay};
@@ -47,13 +48,22 @@ pub fn open(data: &Path, key: Key, state: &State) -> Result<Served, FollowError>
 
 /// The state forgets what every kept generation holds.
 fn settle(snapshot: &Snapshot, state: &State) -> Result<(), StateError> {
-    let folded = snapshot.folder().oldest_folded()?;
+    let folded = oldest_folded(snapshot.folder())?;
     let settled = state.settle(folded)?;
     if settled != usher_index::state::Settled::default() {
         let usher_index::state::Settled { batches, erasures, rewritten } = settled;
         tracing::info!(batches, erasures, rewritten, "the state forgot what the images hold");
     }
     Ok(())
+}
+
+/// Up to which batch every generation in the folder holds the changes; 0 when one cannot be read.
+fn oldest_folded(folder: &Folder) -> Result<u64, FileError> {
+    let read = |generation| {
+        let bytes = std::fs::read(folder.join(&manifest_name(generation))).ok()?;
+        Manifest::read("", &bytes).ok().map(|manifest| manifest.folded)
+    };
+    Ok(folder.generations()?.into_iter().map(|generation| read(generation).unwrap_or(0)).min().unwrap_or(0))
 }
 
 /// Follows the data folder for as long as it is polled.
