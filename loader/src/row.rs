@@ -25,6 +25,7 @@ impl Refused {
         let column = match refusal {
             Refusal::Expired | Refusal::FutureObserved | Refusal::BadTime => Column::Observed,
             Refusal::IdTypeNotAllowed | Refusal::BadIdType => Column::IdType,
+            Refusal::OptedOut | Refusal::Erased => Column::Visitor,
             Refusal::BadTtl => Column::Ttl,
             Refusal::BadAction => Column::Action,
             Refusal::UnknownSourcePrefix
