@@ -22,6 +22,8 @@ pub(crate) fn advice(code: &str) -> Option<&'static str> {
         "unknown_source_prefix" => "no source of the charter owns such segments",
         "forbidden" => "the charter forbids such segments",
         "id_type_not_allowed" => "the charter does not let the source deliver such ids",
+        "opted_out" => "the visitors want no part in this; their rows stay out",
+        "erased" => "what was observed until then was erased at the visitor's wish; what is observed later is taken",
         _ => return None,
     })
 }

@@ -25,9 +25,9 @@ impl Refused {
         let column = match refusal {
             Refusal::Expired | Refusal::FutureObserved | Refusal::BadTime => Column::Observed,
             Refusal::IdTypeNotAllowed | Refusal::BadIdType => Column::IdType,
+            Refusal::OptedOut | Refusal::Erased => Column::Visitor,
             Refusal::BadTtl => Column::Ttl,
             Refusal::BadAction => Column::Action,
-            Refusal::OptedOut | Refusal::Erased => Column::Visitor,
             Refusal::UnknownSourcePrefix
             | Refusal::NotOwner
             | Refusal::Forbidden

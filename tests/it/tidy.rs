@@ -35,7 +35,7 @@ const FLOORS: [&[&str]; 5] = [
         "bars",
     ],
     &["lookups", "overlay", "shard", "snapshot", "state", "sweep"],
-    &["build", "writer", "batch"],
+    &["build", "writer", "batch", "fold"],
 ];
 
 /// Which of our crates a crate may name.

@@ -83,6 +83,15 @@ impl Bars {
         }
     }
 
+    /// [`Bars::retain`] for entries of images, which hold nothing that a veil of theirs covers: no veil is looked at.
+    pub fn retain_built<S>(&self, pid: Pid, entries: &mut Vec<(S, Entry)>) {
+        if self.opted_out(pid) {
+            entries.clear();
+        } else if let Some(&at) = self.erased.get(&pid) {
+            entries.retain(|(_, entry)| entry.observed > at);
+        }
+    }
+
     /// The visitors who opted out, in no order.
     pub fn all_opted_out(&self) -> impl Iterator<Item = Pid> {
         self.opted_out.iter().copied()

@@ -206,6 +206,13 @@ impl Charter {
         }
     }
 
+    /// The longest life that a source gives; none when there is no source.
+    #[must_use]
+    pub fn longest_ttl(&self) -> Option<Span> {
+        let development = self.development.then(|| development_source("").ttl);
+        self.sources.iter().map(|source| source.ttl).chain(development).max()
+    }
+
     /// The source that owns the segment: the one with the longest prefix of its name. None under the development
     /// charter, where the index knows who brought it first.
     #[must_use]

@@ -20,6 +20,7 @@ pub(crate) const TEMPORARY: &str = ".tmp-";
 const MANIFEST: &str = "manifest.";
 const IMAGE: &str = "img.";
 const CHARTER: &str = "charter.";
+const VEILS: &str = "veils.";
 /// The sub-folder in which refused rows are listed by position.
 pub const QUARANTINE: &str = "quarantine";
 
@@ -39,6 +40,12 @@ pub fn manifest_name(generation: u64) -> String {
 #[must_use]
 pub fn charter_name(digest: &str) -> String {
     format!("{CHARTER}{digest}")
+}
+
+/// The file name of the veils that a generation brought.
+#[must_use]
+pub fn veils_name(generation: u64) -> String {
+    format!("{VEILS}{generation}")
 }
 
 fn generation_of(name: &str) -> Option<u64> {
@@ -173,13 +180,14 @@ impl Folder {
         Ok(generations)
     }
 
-    /// Unlinks images, charters and manifests that none of the kept manifests names, and left-over temporary files.
+    /// Unlinks images, charters, veils and manifests that none of the kept manifests names, and left-over temporary files.
     /// Only the holder of the build lock may call it.
     ///
     /// # Errors
     /// When the folder cannot be read or a file cannot be unlinked.
     pub fn sweep(&self, keep: &[String]) -> Result<(), FileError> {
-        let ours = |name: &str| [MANIFEST, IMAGE, CHARTER, TEMPORARY].iter().any(|prefix| name.starts_with(prefix));
+        let ours =
+            |name: &str| [MANIFEST, IMAGE, CHARTER, VEILS, TEMPORARY].iter().any(|prefix| name.starts_with(prefix));
         for name in self.names()?.into_iter().filter(|name| ours(name) && !keep.contains(name)) {
             let path = self.join(&name);
             fs::remove_file(&path).map_err(FileError::new("remove", &path))?;
@@ -244,12 +252,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let folder = Folder::open(dir.path()).expect("an empty folder");
         folder.create().expect("writable");
-        for name in ["img.1.0.aa", "img.2.0.bb", "manifest.1", "manifest.2", ".tmp-x", "notes"] {
+        for name in ["img.1.0.aa", "img.2.0.bb", "manifest.1", "manifest.2", "veils.1", "veils.2", ".tmp-x", "notes"] {
             fs::write(folder.join(name), b"").expect("writable");
         }
-        folder.sweep(&["img.2.0.bb".into(), "manifest.2".into()]).expect("readable");
+        folder.sweep(&["img.2.0.bb".into(), "manifest.2".into(), "veils.2".into()]).expect("readable");
         let mut left = folder.names().expect("readable");
         left.sort();
-        assert_eq!(left, [FORMAT_FILE, "img.2.0.bb", "manifest.2", "notes"]);
+        assert_eq!(left, [FORMAT_FILE, "img.2.0.bb", "manifest.2", "notes", "veils.2"]);
     }
 }

@@ -88,6 +88,7 @@ pub mod writer;
 mod bitpack;
 mod bytes;
 mod dictionary;
+mod fold;
 mod gaps;
 mod huffman;
 mod mmap;

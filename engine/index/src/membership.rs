@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use crate::bars::Bars;
 use crate::charter::{Charter, Source};
 use crate::entry::Entry;
 use crate::id::{IdType, Pid, VisitorId};
@@ -26,6 +27,11 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// A fact that admission let in when it became a change of the live state.
+    pub(crate) fn admitted_before(pid: Pid, segment: u32, entry: Entry) -> Self {
+        Self { pid, segment, entry }
+    }
+
     /// Whose.
     #[must_use]
     pub fn pid(&self) -> Pid {
@@ -86,6 +92,7 @@ pub struct Admission<'a> {
     default_observed: Time,
     now: Time,
     tick: TickLength,
+    bars: Option<&'a Bars>,
     names: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, u32, Keyed>,
     refused: HashMap<Box<str>, Refusal, Keyed>,
@@ -157,10 +164,17 @@ impl<'a> Admission<'a> {
             default_observed: observed,
             now,
             tick,
+            bars: None,
             names: Vec::new(),
             numbers: HashMap::with_hasher(Keyed(key.seed())),
             refused: HashMap::with_hasher(Keyed(key.seed())),
         }
+    }
+
+    /// Refuses the rows of visitors who must stay out, too.
+    #[must_use]
+    pub fn barring(self, bars: &'a Bars) -> Self {
+        Self { bars: Some(bars).filter(|bars| !bars.is_empty()), ..self }
     }
 
     /// Admits a row, or says why not.
@@ -191,6 +205,9 @@ impl<'a> Admission<'a> {
         let expiry = if row.remove { observed } else { asked.unwrap_or(longest).min(longest).max(observed) };
         let entry = Entry { observed: self.tick.floor(observed), expiry: self.tick.floor(expiry) };
         let pid = self.pseudonyms.pid(id_type, row.visitor);
+        if let Some(refusal) = self.bars.and_then(|bars| bars.refusal(pid, entry.observed)) {
+            return Err(refusal);
+        }
         let shortened = !row.remove && asked.is_some_and(|asked| asked > longest);
         Ok(Admitted { membership: Membership { pid, segment, entry }, shortened })
     }
@@ -259,6 +276,8 @@ impl<'a> Admission<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Change;
+    use crate::time::Tick;
 
     const HOUR: u32 = 3_600;
 
@@ -311,6 +330,25 @@ mod tests {
         }
         assert!(admission.admit(&row("interest.a", Some(at(92_801)))).is_ok());
         assert!(admission.admit(&row("interest.a", Some(at(100_300)))).is_ok());
+    }
+
+    #[test]
+    fn who_must_stay_out_is_refused() {
+        let (charter, now) = (charter(), 10 * i64::from(HOUR));
+        let key = Key::from_bytes([1; 32]);
+        let pid = key.pid(&IdType::default(), VisitorId::new("v").expect("a good id"));
+        let mut bars = Bars::default();
+        bars.apply(Change::Erase { pid, at: Tick::new(9) });
+        let early = row("interest.a", Some(at(now - 1)));
+        let mut judge = admission(&charter, now).barring(&bars);
+        assert_eq!(judge.admit(&early).err(), Some(Refusal::Erased));
+        assert!(judge.admit(&row("interest.a", None)).is_ok());
+        let mut out = bars.clone();
+        out.apply(Change::OptOut { pid });
+        let mut judge = admission(&charter, now).barring(&out);
+        assert_eq!(judge.admit(&row("interest.a", None)).err(), Some(Refusal::OptedOut));
+        let other = VisitorId::new("w").expect("a good id");
+        assert!(judge.admit(&Row { visitor: other, ..early }).is_ok());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::manifest::Manifest;
 use crate::pseudonym::Key;
 use crate::shard::Shard;
 use crate::time::TickLength;
+use crate::veils::Veils;
 
 /// How often a generation that vanished while it was opened is looked for again.
 const OPEN_ATTEMPTS: u32 = 5;
@@ -37,6 +38,7 @@ pub struct Snapshot {
     key: Option<Key>,
     shards: Vec<Shard>,
     segments: Vec<SegmentInfo>,
+    veils: Arc<Veils>,
 }
 
 impl Snapshot {
@@ -65,8 +67,8 @@ impl Snapshot {
             }
             generations = now;
         }
-        let (shards, segments) = (Vec::new(), Vec::new());
-        Ok(Self { folder, generation: 0, manifest: None, charter: Charter::development(), key, shards, segments })
+        let (shards, segments, charter) = (Vec::new(), Vec::new(), Charter::development());
+        Ok(Self { folder, generation: 0, manifest: None, charter, key, shards, segments, veils: Arc::default() })
     }
 
     /// Opens exactly this generation and checks every checksum of its images.
@@ -85,6 +87,7 @@ impl Snapshot {
             });
         }
         let charter = read_charter(folder, &manifest)?;
+        let veils = Arc::new(read_veils(folder, &manifest, key.as_ref())?);
         let mut shards = Vec::with_capacity(manifest.images.len());
         for (number, line) in manifest.images.iter().enumerate() {
             let path = folder.join(&line.file);
@@ -94,7 +97,8 @@ impl Snapshot {
             shards.push(Shard::new(image));
         }
         let segments = collect_segments(&shards);
-        Ok(Self { folder: folder.clone(), generation, manifest: Some(manifest), charter, key, shards, segments })
+        let (folder, manifest) = (folder.clone(), Some(manifest));
+        Ok(Self { folder, generation, manifest, charter, key, shards, segments, veils })
     }
 
     /// The highest generation that has a manifest in the folder, without opening it; 0 for none.
@@ -144,6 +148,12 @@ impl Snapshot {
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
         self.key.as_ref()
+    }
+
+    /// The veils of erasures; without a key there are none to be found.
+    #[must_use]
+    pub fn veils(&self) -> &Arc<Veils> {
+        &self.veils
     }
 
     /// The shards; their number is a power of two, or none.
@@ -215,6 +225,20 @@ fn read_charter(folder: &Folder, manifest: &Manifest) -> Result<Charter, OpenErr
         return Err(ImageError::Damaged { file, section, offset: 0, expected, found }.into());
     }
     Charter::parse(&text).map_err(|source| OpenError::Charter { file, source })
+}
+
+/// Reads the veils that the manifest names. Without a key their bytes are checked all the same.
+fn read_veils(folder: &Folder, manifest: &Manifest, key: Option<&Key>) -> Result<Veils, OpenError> {
+    let Some(line) = &manifest.veils else { return Ok(Veils::default()) };
+    let path = folder.join(&line.file);
+    let file = path.display().to_string();
+    let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
+    let found = (bytes.len() as u64, crate::checksum::digest(&bytes));
+    if (found.0, &found.1) != (line.bytes, &line.digest) {
+        let (expected, found) = (format!("{} bytes of digest {}", line.bytes, line.digest), format!("{found:?}"));
+        return Err(ImageError::Damaged { file, section: "veils", offset: 0, expected, found }.into());
+    }
+    Ok(key.map_or(Ok(Veils::default()), |key| Veils::read(&file, &bytes, key))?)
 }
 
 /// An image must be the shard that the manifest takes it for.

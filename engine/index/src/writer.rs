@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::bars::Bars;
 use crate::build::{
     Batch, DEFAULT_MEMORY_BYTES, Input, Memory, Progress, Purge, Ranking, Rows, Settled, freeze, survey,
 };
@@ -11,12 +12,14 @@ use crate::charter::Charter;
 use crate::checksum::digest;
 use crate::error::WriteError;
 use crate::files::{charter_name, image_name, manifest_name};
+use crate::fold::{Folding, oldest_tick, veil};
 use crate::id::IdType;
 use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
 use crate::manifest::{FeedKey, ImageLine, LedgerLine, Manifest, Outcome};
 use crate::membership::{Admission, Circumstances};
 use crate::pseudonym::Key;
 use crate::snapshot::Snapshot;
+use crate::state::State;
 use crate::time::{Span, TickLength, Time};
 
 /// How far `now` may be from the newest time the index has seen before an explicit build wants it confirmed.
@@ -35,8 +38,12 @@ pub struct Published {
     pub memberships: u64,
     /// Bytes of all images.
     pub bytes: u64,
-    /// Entries that left.
+    /// Entries that left: the dead that no row can lose to, and those of visitors who must stay out.
     pub purged: u64,
+    /// The last batch of the live state that is in the images.
+    pub folded: u64,
+    /// Erasures that became veils.
+    pub erasures: u64,
 }
 
 /// Holds `LOCK.build`; dropped without a publication, it leaves the index as it was.
@@ -46,6 +53,8 @@ pub struct Writer {
     charter: Option<Charter>,
     shard_visitors: u32,
     memory: Arc<Memory>,
+    bars: Bars,
+    folding: Option<Folding>,
     _lock: File,
 }
 
@@ -60,7 +69,9 @@ impl Writer {
         let lock = folder.lock_build()?;
         let snapshot = Snapshot::open(path, Some(key.clone()))?;
         let memory = Arc::new(Memory::new(path, DEFAULT_MEMORY_BYTES));
-        Ok(Self { snapshot, key, charter: None, shard_visitors: MAX_SHARD_VISITORS, memory, _lock: lock })
+        let bars = Bars::new(Arc::clone(snapshot.veils()));
+        let (charter, folding, shard_visitors) = (None, None, MAX_SHARD_VISITORS);
+        Ok(Self { snapshot, key, charter, shard_visitors, memory, bars, folding, _lock: lock })
     }
 
     /// The generation that is the base.
@@ -73,6 +84,23 @@ impl Writer {
     #[must_use]
     pub fn charter(&self) -> &Charter {
         self.charter.as_ref().unwrap_or(self.snapshot.charter())
+    }
+
+    /// Takes what the live state holds beyond the base, as it is now, and who must stay out, into the next build. When an
+    /// erasure is among it, that build leaves no older generation. Once it is published, the state may
+    /// [settle](State::settle).
+    ///
+    /// # Errors
+    /// When the state cannot be read, or there is no room for its rows.
+    pub fn fold(&mut self, state: &State) -> Result<(), WriteError> {
+        let (folding, bars) = Folding::read(state, &self.snapshot, &self.memory)?;
+        (self.folding, self.bars) = (Some(folding), bars);
+        Ok(())
+    }
+
+    /// Keeps out who must stay out, without folding anything: [`State::bars`] with the veils of the base.
+    pub fn bar(&mut self, bars: Bars) {
+        self.bars = bars;
     }
 
     /// Bounds the visitors of a shard, for a machine with little memory: at least one, at most
@@ -139,7 +167,7 @@ impl Writer {
         }
         let circumstances = Circumstances { id_type, observed: as_of.unwrap_or(now), now, tick: self.tick() };
         let owned = |name: &str| self.snapshot.segment(name).map(|segment| Arc::clone(&segment.source));
-        Ok(Admission::new(charter, found, &self.key, owned, circumstances))
+        Ok(Admission::new(charter, found, &self.key, owned, circumstances).barring(&self.bars))
     }
 
     /// The ledger's line of a feed that was taken before.
@@ -189,20 +217,24 @@ impl Writer {
         let images = self.snapshot.manifest().map_or(Vec::new(), |manifest| manifest.images.clone());
         let (visitors, memberships) = (self.snapshot.visitors(), self.snapshot.memberships());
         let bytes = images.iter().map(|image| image.bytes).sum();
-        let generation = self.publish(images, Vec::new(), now)?;
-        Ok(Published { generation, outcomes: Vec::new(), visitors, memberships, bytes, purged: 0 })
+        let folded = self.snapshot.manifest().map_or(0, |manifest| manifest.folded);
+        let generation = self.publish(images, Vec::new(), now, None)?;
+        let outcomes = Vec::new();
+        Ok(Published { generation, outcomes, visitors, memberships, bytes, purged: 0, folded, erasures: 0 })
     }
 
     fn build(
-        self,
-        batches: Vec<Batch>,
+        mut self,
+        mut batches: Vec<Batch>,
         mut lines: Vec<LedgerLine>,
         now: Time,
         purge: Option<TickLength>,
         renew_ranks: bool,
         progress: &dyn Progress,
     ) -> Result<Published, WriteError> {
-        let shards = self.snapshot.shards();
+        let mut folding = self.folding.take();
+        batches.extend(folding.iter_mut().flat_map(|folding| std::mem::take(&mut folding.batches)));
+        let (shards, feeds) = (self.snapshot.shards(), batches.len());
         let ranking = Ranking::provisional(shards, &batches);
         let maps: Vec<Vec<u32>> = shards.iter().map(|shard| ranking.map(shard.names())).collect();
         let kept = if renew_ranks { 0 } else { self.snapshot.segments().len() };
@@ -213,12 +245,14 @@ impl Writer {
             lives: ranking.segments.iter().map(|segment| self.life_of(&segment.source)).collect(),
         };
         let purge = purge.map(lives);
-        let input =
-            Input { shards, maps: &maps, rows: &rows, purge: purge.as_ref(), shard_visitors: self.shard_visitors };
+        let (bars, shard_visitors) = (Some(&self.bars).filter(|bars| !bars.is_empty()), self.shard_visitors);
+        let input = Input { shards, maps: &maps, rows: &rows, bars, purge: purge.as_ref(), shard_visitors };
         let entries: u64 = shards.iter().map(|shard| shard.image().header().entries).sum();
         progress.stage("survey", entries + rows.len());
-        let mut plan = survey(&input, ranking.segments.len(), lines.len(), progress)?;
-        let (outcomes, purged) = (std::mem::take(&mut plan.outcomes), plan.purged);
+        let mut plan = survey(&input, ranking.segments.len(), feeds, progress)?;
+        let (mut outcomes, purged) = (std::mem::take(&mut plan.outcomes), plan.purged);
+        // What the state brought was told when it was taken.
+        outcomes.truncate(lines.len());
         let Settled { segments, ranks } = ranking.settle(&plan.kept, &plan.members, kept);
         let (memberships, visitors) = (plan.members.iter().sum(), plan.visitors());
         progress.stage("freeze", plan.kept.iter().sum());
@@ -232,9 +266,12 @@ impl Writer {
         }
         let bytes = images.iter().map(|image| image.bytes).sum();
         progress.stage("publish", 1);
-        let generation = self.publish(images, lines, now)?;
+        let before = self.snapshot.manifest().map_or(0, |manifest| manifest.folded);
+        let folded = folding.as_ref().map_or(before, |folding| folding.up_to);
+        let erasures = folding.as_ref().map_or(0, |folding| folding.erased.len()) as u64;
+        let generation = self.publish(images, lines, now, folding)?;
         progress.advance(1);
-        Ok(Published { generation, outcomes, visitors, memberships, bytes, purged })
+        Ok(Published { generation, outcomes, visitors, memberships, bytes, purged, folded, erasures })
     }
 
     /// The life after which a dead entry of the source may leave; of a source that the charter no longer names, the
@@ -261,7 +298,13 @@ impl Writer {
         Ok(ImageLine { file, bytes: image.bytes.len() as u64, digest })
     }
 
-    fn publish(self, images: Vec<ImageLine>, lines: Vec<LedgerLine>, now: Time) -> Result<u64, WriteError> {
+    fn publish(
+        self,
+        images: Vec<ImageLine>,
+        lines: Vec<LedgerLine>,
+        now: Time,
+        folding: Option<Folding>,
+    ) -> Result<u64, WriteError> {
         let folder = self.snapshot.folder();
         let charter = self.charter();
         let base = self.snapshot.manifest();
@@ -269,17 +312,26 @@ impl Writer {
         if let Some((digest, text)) = charter.digest().zip(charter.text()) {
             folder.publish(&charter_name(&digest), text.as_bytes(), true)?;
         }
+        let (folded, veils) = match &folding {
+            None => base.map_or((0, None), |base| (base.folded, base.veils.clone())),
+            Some(folding) => {
+                let oldest = oldest_tick(charter, self.tick(), now);
+                (folding.up_to, veil(&self.snapshot, &folding.erased, &self.key, oldest, generation)?)
+            }
+        };
+        // What is to be erased stands in the older generations: none of them is kept.
+        let older = base.filter(|_| folding.is_none_or(|folding| folding.erased.is_empty()));
         let mut ledger = base.map_or(Vec::new(), |base| base.ledger.clone());
         ledger.extend(lines);
         let mut manifest = Manifest {
             generation,
-            previous: base.map(|base| base.generation),
+            previous: older.map(|older| older.generation),
             tick: self.tick(),
             key_check: self.key.check_value(),
             charter: charter.digest(),
             newest: base.map_or(now, |base| base.newest.max(now)),
-            folded: base.map_or(0, |base| base.folded),
-            veils: base.and_then(|base| base.veils.clone()),
+            folded,
+            veils,
             images,
             ledger,
         };
@@ -289,7 +341,7 @@ impl Writer {
             std::io::ErrorKind::AlreadyExists => WriteError::Outrun { folder: folder.path().to_path_buf(), generation },
             _ => error.into(),
         })?;
-        let kept: Vec<String> = std::iter::once(&manifest).chain(base).flat_map(files_of).collect();
+        let kept: Vec<String> = std::iter::once(&manifest).chain(older).flat_map(files_of).collect();
         folder.sweep(&kept)?;
         Ok(generation)
     }
@@ -299,5 +351,6 @@ impl Writer {
 fn files_of(manifest: &Manifest) -> Vec<String> {
     let images = manifest.images.iter().map(|image| image.file.clone());
     let charter = manifest.charter.as_deref().map(charter_name);
-    images.chain(charter).chain([manifest_name(manifest.generation)]).collect()
+    let veils = manifest.veils.iter().map(|veils| veils.file.clone());
+    images.chain(charter).chain(veils).chain([manifest_name(manifest.generation)]).collect()
 }

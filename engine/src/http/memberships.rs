@@ -141,7 +141,9 @@ impl<'s> Intake<'s> {
     fn source_of(&self, segment: &str) -> Option<String> {
         let charter = self.served.snapshot.charter();
         if charter.is_development() {
-            return Some(owner(self.served, segment).map_or_else(|| DEFAULT_SOURCE.to_owned(), |owner| owner.to_string()));
+            return Some(
+                owner(self.served, segment).map_or_else(|| DEFAULT_SOURCE.to_owned(), |owner| owner.to_string()),
+            );
         }
         let only = || Some(charter.sources()).filter(|sources| sources.len() == 1).and_then(|sources| sources.first());
         charter.owner_of(segment).or_else(only).map(|source| source.name.clone())

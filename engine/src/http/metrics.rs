@@ -201,7 +201,8 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         metrics.answered(Route::Size, StatusCode::IM_A_TEAPOT, Duration::from_secs(60));
         let open = metrics.connection();
-        let text = metrics.scrape(State { generation: 3, visitors: 4, memberships: 5, segments: 6, touched: 7 }).unwrap();
+        let text =
+            metrics.scrape(State { generation: 3, visitors: 4, memberships: 5, segments: 6, touched: 7 }).unwrap();
         drop(open);
         for line in [
             r#"usher_requests_total{route="/v1/visitors/{id}/segments",status="200"} 32"#,

@@ -145,7 +145,16 @@ mod tests {
         assert_eq!(Route::of("/v1/visitors/a%2Fb"), (Route::Record, "a%2Fb"));
         assert_eq!(Route::of("/v1/visitors/a/opt-out"), (Route::OptOut, "a"));
         assert_eq!(Route::of("/v1/feeds/mag"), (Route::Feed, "mag"));
-        for path in ["/v1/visitors/a/b/segments", "/v1/visitors/a/b", "/v1/feeds/a/b", "/v1/feeds", "/v1/segments/", "//", "", "/V1/size"] {
+        for path in [
+            "/v1/visitors/a/b/segments",
+            "/v1/visitors/a/b",
+            "/v1/feeds/a/b",
+            "/v1/feeds",
+            "/v1/segments/",
+            "//",
+            "",
+            "/V1/size",
+        ] {
             assert_eq!(Route::of(path).0, Route::Unknown, "{path}");
         }
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use usher_index::files::manifest_name;
-use usher_index::{FileError, Folder, Key, Manifest, OpenError, Snapshot, State, StateError, Time};
+use usher_index::state::oldest_folded;
+use usher_index::{Key, OpenError, Snapshot, State, StateError, Time};
 use usher_loader::clock::Clock;
 
 use super::adopt::{AdoptError, Candidate, overlay};
@@ -55,15 +55,6 @@ fn settle(snapshot: &Snapshot, state: &State) -> Result<(), StateError> {
         tracing::info!(batches, erasures, rewritten, "the state forgot what the images hold");
     }
     Ok(())
-}
-
-/// Up to which batch every generation in the folder holds the changes; 0 when one cannot be read.
-fn oldest_folded(folder: &Folder) -> Result<u64, FileError> {
-    let read = |generation| {
-        let bytes = std::fs::read(folder.join(&manifest_name(generation))).ok()?;
-        Manifest::read("", &bytes).ok().map(|manifest| manifest.folded)
-    };
-    Ok(folder.generations()?.into_iter().map(|generation| read(generation).unwrap_or(0)).min().unwrap_or(0))
 }
 
 /// Follows the data folder for as long as it is polled.
@@ -150,8 +141,7 @@ impl Follower {
 
 /// Opens the newest generation after `present`'s that verifies; the error is the newest one's.
 fn open_newer(present: &Served, newest: u64) -> Result<Snapshot, OpenError> {
-    let open =
-        |generation| Snapshot::open_generation(present.snapshot.folder(), generation, Some(present.key.clone()));
+    let open = |generation| Snapshot::open_generation(present.snapshot.folder(), generation, Some(present.key.clone()));
     open(newest).or_else(|error| {
         let before = newest - 1;
         if before > present.snapshot.generation() { open(before).map_err(|_| error) } else { Err(error) }

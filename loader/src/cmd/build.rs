@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use usher_index::{Published, Writer};
 
+use super::own::{Own, audit_charter, settle};
 use super::progress::Bar;
 use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, warn_if_older};
 use crate::clock::Clock;
@@ -32,6 +33,10 @@ struct Built {
     bytes: u64,
     bytes_per_membership: Option<f64>,
     purged: u64,
+    /// Batches of the live state that every kept generation holds now, and that it forgot.
+    batches: u64,
+    /// Erasures of which no byte is left.
+    erasures: u64,
     seconds: f64,
 }
 
@@ -39,18 +44,31 @@ pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, Com
     args.common.newest_generation()?;
     let charter = args.charter.as_deref().map(read_charter).transpose()?;
     let clock = Clock::new(args.common.now);
-    let mut writer = Writer::open(&args.common.data, args.common.need_key()?)?;
+    let key = args.common.need_key()?;
+    let mut writer = Writer::open(&args.common.data, key.clone())?;
+    let own = Own::take(&args.common.data, &key, "build")?;
+    let state = own.need("no route: it builds by itself within a day; stop it to build now")?;
     warn_if_older(streams, writer.snapshot())?;
-    if let Some(charter) = charter {
-        writer.adopt_charter(charter)?;
+    let adopted = charter.map(|charter| writer.adopt_charter(charter)).transpose()?.unwrap_or(false);
+    let digest = writer.charter().digest();
+    if let Some(state) = &state {
+        writer.fold(state)?;
     }
     let (bar, started) = (Bar::new(streams.progress), Instant::now());
     let published = writer.rebuild(clock.now(), clock.is_chosen(), &bar);
     bar.clear();
-    let Published { generation, visitors, memberships, bytes, purged, .. } = published?;
+    let Published { generation, visitors, memberships, bytes, purged, erasures, .. } = published?;
+    let mut batches = 0;
+    if let Some(state) = &state {
+        if adopted {
+            audit_charter(state, digest.as_deref(), clock.now())?;
+        }
+        batches = settle(state, &args.common.data)?.batches;
+    }
     let seconds = started.elapsed().as_secs_f64();
     let bytes_per_membership = bytes_per_membership(bytes, memberships);
-    let built = Built { generation, visitors, memberships, bytes, bytes_per_membership, purged, seconds };
+    let built =
+        Built { generation, visitors, memberships, bytes, bytes_per_membership, purged, batches, erasures, seconds };
     if !args.common.json {
         writeln!(streams.out, "{}", to_text(&built))?;
     }
@@ -62,7 +80,11 @@ fn to_text(built: &Built) -> String {
     let &Built { generation, visitors, memberships, bytes, purged, seconds, .. } = built;
     let (visitors, memberships, purged) = (grouped(visitors), grouped(memberships), grouped(purged));
     let bytes = ByteSize(bytes);
+    let erased = match built.erasures {
+        0 => String::new(),
+        erasures => format!("; {} erased to the byte", grouped(erasures)),
+    };
     format!(
-        "generation {generation}: {visitors} visitors, {memberships} memberships, {bytes}; {purged} entries left, in {seconds:.2} s"
+        "generation {generation}: {visitors} visitors, {memberships} memberships, {bytes}; {purged} entries left{erased}, in {seconds:.2} s"
     )
 }

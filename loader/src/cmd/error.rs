@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use usher_index::{CharterError, IdError, ImageError, OpenError, WriteError};
+use usher_index::{CharterError, IdError, ImageError, OpenError, StateError, WriteError};
 
 use crate::key::KeyFileError;
 use crate::quarantine::OnlyLinesError;
@@ -25,6 +25,20 @@ pub(super) enum CommandError {
     /// The index could not be changed.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The live state could not be opened, read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Another process owns the live state.
+    #[error("the live state belongs to {holder}; through it: {route}")]
+    Held {
+        /// Which process.
+        holder: String,
+        /// How the same is done through that process.
+        route: &'static str,
+    },
+    /// The system has no random numbers.
+    #[error("cannot get random bytes for a receipt: {0}")]
+    Random(String),
     /// The index is damaged.
     #[error(transparent)]
     Image(#[from] ImageError),

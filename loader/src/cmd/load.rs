@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytesize::ByteSize;
@@ -11,6 +12,7 @@ use clap::Args;
 use usher_index::build::{DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use usher_index::{IdType, Published, Time, Writer};
 
+use super::own::Own;
 use super::progress::Bar;
 use super::{
     CommandError, Common, FAILED, OK, Streams, bytes_per_membership, print_json, read_charter, say, warn_if_older,
@@ -158,8 +160,13 @@ fn open(args: &LoadArgs, streams: &mut Streams<'_>) -> Result<Writer, CommandErr
             ),
         )?;
     }
-    let mut writer = Writer::open(&args.common.data, key.key)?;
+    let mut writer = Writer::open(&args.common.data, key.key.clone())?;
     writer.limit_memory(args.memory.as_u64());
+    // While another process owns the state, who opted out is its to know: it masks and drops what this load brings of them.
+    if let Own::Ours(state) = Own::take(&args.common.data, &key.key, "load")? {
+        let bars = state.bars(Arc::clone(writer.snapshot().veils()))?;
+        writer.bar(bars);
+    }
     Ok(writer)
 }
 

@@ -2,8 +2,11 @@
 
 mod build;
 mod error;
+mod export;
+mod forget;
 mod inspect;
 mod load;
+mod own;
 mod progress;
 mod verify;
 
@@ -48,12 +51,16 @@ struct Cli {
 enum Verb {
     /// Loads feeds; each is taken or fails whole.
     Load(load::LoadArgs),
-    /// Builds the index anew: what is dead and may leave is dropped.
+    /// Builds the index anew: every change is folded in, the erased and the dead that may leave are dropped.
     Build(build::BuildArgs),
-    /// Checks every checksum and every invariant of the index.
+    /// Checks every checksum and every invariant of the index, of the live state and of its audit.
     Verify(Common),
     /// Shows what is in the index, or what is held on one visitor.
     Inspect(inspect::InspectArgs),
+    /// Erases what was observed of a visitor until now, at his or her wish.
+    Forget(forget::ForgetArgs),
+    /// Lists who is in a segment: pseudonym, segment and expiry, as TSV, or with --json as JSON lines.
+    Export(export::ExportArgs),
 }
 
 /// The options of every command.
@@ -113,6 +120,8 @@ where
         Verb::Build(args) => build::run(args, streams),
         Verb::Verify(args) => verify::run(args, streams),
         Verb::Inspect(args) => inspect::run(args, streams),
+        Verb::Forget(args) => forget::run(args, streams),
+        Verb::Export(args) => export::run(args, streams),
     };
     let done = done.and_then(|code| streams.out.flush().map(|()| code).map_err(CommandError::Output));
     done.unwrap_or_else(|error| {

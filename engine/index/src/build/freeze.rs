@@ -116,7 +116,7 @@ impl Step {
 }
 
 fn joined(input: &Input<'_>, part: Part, finals: &[Option<u32>]) -> Result<Step, WriteError> {
-    let mut join = Join::new(input.shards, input.maps, input.rows, input.purge, part)?;
+    let mut join = Join::new(input, part)?;
     let mut step = Step::default();
     while let Some(Visitor { pid, entries }) = join.next(|_, _| {})? {
         let start = step.entries.len();

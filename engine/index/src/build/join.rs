@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::bars::Bars;
 use crate::entry::Entry;
 use crate::error::{ImageError, WriteError};
 use crate::id::Pid;
@@ -11,6 +12,7 @@ use crate::shard::Shard;
 use super::Purge;
 use super::rows::{Rows, Sorted, rank_of};
 use super::share::{BELOW_PID, PARTITIONS, REST_BITS, pid_of};
+use super::survey::Input;
 
 /// The most feeds of one build.
 pub const MAX_FEEDS: usize = 65_536;
@@ -56,26 +58,22 @@ pub struct Visitor<'a> {
 pub struct Join<'a> {
     present: Present<'a>,
     fresh: Fresh<'a>,
+    bars: Option<&'a Bars>,
     purge: Option<&'a Purge>,
     merged: Vec<(u32, Entry)>,
-    /// Entries that the purge dropped so far.
+    /// Entries that left so far, because nothing that could come would lose to them or their visitor must stay out.
     pub purged: u64,
 }
 
 impl<'a> Join<'a> {
-    /// Before the first visitor of the part. `maps`: the provisional rank of each rank, by shard.
+    /// Before the first visitor of the part.
     ///
     /// # Errors
     /// When an image is damaged, or rows on disk cannot be read.
-    pub fn new(
-        shards: &'a [Shard],
-        maps: &'a [Vec<u32>],
-        rows: &'a Rows,
-        purge: Option<&'a Purge>,
-        part: Part,
-    ) -> Result<Self, WriteError> {
+    pub fn new(input: &Input<'a>, part: Part) -> Result<Self, WriteError> {
+        let &Input { shards, maps, rows, bars, purge, .. } = input;
         let (present, fresh) = (Present::new(shards, maps, part)?, Fresh::new(rows, part)?);
-        Ok(Self { present, fresh, purge, merged: Vec::new(), purged: 0 })
+        Ok(Self { present, fresh, bars, purge, merged: Vec::new(), purged: 0 })
     }
 
     /// The next visitor who keeps an entry; tells the fate of each new row by its feed.
@@ -87,9 +85,9 @@ impl<'a> Join<'a> {
             let pids = [self.present.pid(), self.fresh.pid()];
             let Some(pid) = pids.into_iter().flatten().min() else { return Ok(None) };
             self.merged.clear();
-            let known = pids[0] == Some(pid);
+            let (known, new) = (pids[0] == Some(pid), pids[1] == Some(pid));
             let kept = if known { self.present.entries() } else { &[] };
-            if pids[1] == Some(pid) {
+            if new {
                 merge(kept, self.fresh.rows, self.fresh.own(), &mut self.merged, &mut fate);
                 self.fresh.advance()?;
             } else {
@@ -98,11 +96,16 @@ impl<'a> Join<'a> {
             if known {
                 self.present.advance()?;
             }
-            if let Some(purge) = self.purge {
-                let before = self.merged.len();
-                self.merged.retain(|&(rank, entry)| !purge.drops(rank, entry));
-                self.purged += (before - self.merged.len()) as u64;
+            let before = self.merged.len();
+            match self.bars {
+                Some(bars) if new => bars.retain(pid, &mut self.merged),
+                Some(bars) => bars.retain_built(pid, &mut self.merged),
+                None => {}
             }
+            if let Some(purge) = self.purge {
+                self.merged.retain(|&(rank, entry)| !purge.drops(rank, entry));
+            }
+            self.purged += (before - self.merged.len()) as u64;
             if !self.merged.is_empty() {
                 return Ok(Some(Visitor { pid, entries: &self.merged }));
             }

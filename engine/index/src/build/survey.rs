@@ -2,6 +2,7 @@
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::bars::Bars;
 use crate::error::WriteError;
 use crate::manifest::Outcome;
 use crate::shard::Shard;
@@ -51,7 +52,7 @@ pub struct Plan {
     pub members: Vec<u64>,
     /// How each feed changed the index.
     pub outcomes: Vec<Outcome>,
-    /// Entries that the purge dropped.
+    /// Entries that left.
     pub purged: u64,
 }
 
@@ -63,6 +64,8 @@ pub struct Input<'a> {
     pub maps: &'a [Vec<u32>],
     /// The new rows.
     pub rows: &'a Rows,
+    /// Who must stay out.
+    pub bars: Option<&'a Bars>,
     /// What leaves.
     pub purge: Option<&'a Purge>,
     /// The most visitors of a shard, at most [`crate::image::MAX_SHARD_VISITORS`].
@@ -167,7 +170,7 @@ fn survey_part(
         outcomes: Vec::new(),
         purged: 0,
     };
-    let mut join = Join::new(input.shards, input.maps, input.rows, input.purge, part)?;
+    let mut join = Join::new(input, part)?;
     let mut outcomes = vec![Outcome::default(); feeds];
     let mut fate = |feed: u16, verdict: Verdict| {
         let outcome = &mut outcomes[usize::from(feed)];
