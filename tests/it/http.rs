@@ -13,6 +13,8 @@ use usher_loader::clock::Clock;
 use crate::programs::{House, time};
 use crate::source::root;
 
+/// What is changed over HTTP is in force before the answer, survives, and is folded.
+mod change;
 /// Just enough HTTP.
 mod client;
 /// Deadlines, draining, following.

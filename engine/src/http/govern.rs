@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use serde::Serialize;
-use usher_index::{AuditLine, Entry, IdType, LegalBasis, Pid, Span, Time, VisitorId};
+use usher_index::{AuditLine, Entry, IdType, LegalBasis, Pid, Span, VisitorId};
+use usher_loader::time;
 
 use super::app::App;
 use super::problem::{Kind, Problem};
@@ -42,7 +43,7 @@ pub async fn revoke(app: &App, raw_id: &str, query: Option<&str>) -> Result<Repl
 struct Erased {
     receipt: String,
     /// When the bytes are gone at the latest.
-    deadline: Time,
+    deadline: String,
 }
 
 /// `DELETE /v1/visitors/{id}`: nothing of what was observed until now is told any more; its bytes go within a day.
@@ -53,7 +54,7 @@ pub async fn erase(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply
     let pid = visitor(app, raw_id, query)?;
     let receipt = receipt()?;
     app.keeper.fulfil(Wish::Erase(pid, receipt.clone())).await.map_err(unkept)?;
-    let mut reply = reply::json(&Erased { receipt, deadline: app.now().plus(ERASURE_DEADLINE) });
+    let mut reply = reply::json(&Erased { receipt, deadline: time::format(app.now().plus(ERASURE_DEADLINE)) });
     *reply.status_mut() = StatusCode::ACCEPTED;
     Ok(reply)
 }
@@ -74,7 +75,7 @@ struct Held<'s> {
     opted_out: bool,
     /// What was observed until then was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
-    erased_until: Option<Time>,
+    erased_until: Option<String>,
     sources: Vec<OfSource<'s>>,
 }
 
@@ -89,8 +90,8 @@ struct OfSource<'s> {
 #[derive(Serialize)]
 struct OfSegment<'s> {
     segment: &'s str,
-    observed: Time,
-    expires: Time,
+    observed: String,
+    expires: String,
     live: bool,
 }
 
@@ -105,7 +106,7 @@ pub fn access(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Pro
     let mut sources: BTreeMap<&str, Vec<OfSegment<'_>>> = BTreeMap::new();
     let mut add = |source, segment, entry: Entry| {
         let live = entry.live(tick.floor(now));
-        let (observed, expires) = (tick.start(entry.observed), tick.start(entry.expiry));
+        let (observed, expires) = (time::format(tick.start(entry.observed)), time::format(tick.start(entry.expiry)));
         sources.entry(source).or_default().push(OfSegment { segment, observed, expires, live });
     };
     let touched = served.overlay.get(pid);
@@ -130,7 +131,7 @@ pub fn access(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Pro
     let bars = served.overlay.bars();
     let held = Held {
         opted_out: bars.opted_out(pid),
-        erased_until: bars.erased(pid).map(|at| tick.end(at)),
+        erased_until: bars.erased(pid).map(|at| time::format(tick.end(at))),
         sources: sources.collect(),
     };
     Ok(reply::of_generation(reply::json(&held), served.snapshot.generation()))
@@ -138,10 +139,29 @@ pub fn access(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Pro
 
 #[derive(Serialize)]
 struct Audit {
-    lines: Vec<AuditLine>,
+    lines: Vec<Line>,
     /// The number to ask after for what follows; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
+}
+
+/// A line as it is shown.
+#[derive(Serialize)]
+struct Line {
+    seq: u64,
+    at: String,
+    what: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    hash: String,
+}
+
+impl From<AuditLine> for Line {
+    fn from(AuditLine { seq, at, what, detail, receipt, hash }: AuditLine) -> Self {
+        Line { seq, at: time::format(at), what, detail, receipt, hash }
+    }
 }
 
 /// `GET /v1/audit?after=&limit=`: the lines of the audit, oldest first.
@@ -162,6 +182,7 @@ pub fn audit(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
         Problem::internal()
     })?;
     let next = lines.last().filter(|_| lines.len() == limit).map(|line| line.seq);
+    let lines = lines.into_iter().map(Line::from).collect();
     let mut reply = reply::json(&Audit { lines, next });
     reply.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     Ok(reply)
