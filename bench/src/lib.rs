@@ -13,6 +13,7 @@ pub mod load;
 pub mod lookup;
 pub mod machine;
 pub mod personas;
+pub mod power;
 pub mod publish;
 pub mod questions;
 pub mod redis;

@@ -7,7 +7,7 @@ use std::process::exit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use usher_bench::{
-    abuse, bytes, crash, damage, feed_file, golden, load, lookup, publish, samples, serve, size, theatre, victim,
+    abuse, bytes, crash, damage, feed_file, golden, load, lookup, power, publish, samples, serve, size, theatre, victim,
 };
 
 /// Generators and measurements for Usher.
@@ -114,6 +114,18 @@ enum Command {
         #[arg(long)]
         shuffled: bool,
     },
+    /// Cut the power at every step of random lives of an index; what is left must open and show what was acknowledged
+    Power {
+        /// How many images of a cut disk to open
+        #[arg(long, default_value_t = 100_000)]
+        images: u64,
+        /// The seed of the first life; each further one has the next
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The negative control: a disk that forgets what it flushed. Fails unless losses are found
+        #[arg(long)]
+        without_flushes: bool,
+    },
     /// Kill loaders at random moments; what they leave must be the index before or after, whole
     Crash {
         /// How many
@@ -174,6 +186,9 @@ fn main() -> Result<()> {
     let mut out = io::stdout().lock();
     match Args::parse().command {
         Command::Samples { dir, seed } => samples::write(seed, &dir, &mut out),
+        Command::Power { images, seed, without_flushes } => {
+            power::run(images, seed, !without_flushes, &mut out).map(drop)
+        }
         Command::Crash { kills, seed, rows } => crash::run(kills, seed, rows, &victim, &mut out).map(drop),
         Command::Loader { args } => victim::load(&args.iter().map(String::as_str).collect::<Vec<_>>()),
         Command::Bytes { data } => bytes::run(&data, &mut out),

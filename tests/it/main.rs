@@ -22,6 +22,8 @@ mod language;
 mod model;
 /// The judge: the naive map of sets.
 mod naive;
+/// A simulated power cut at every step: what was acknowledged is there.
+mod power;
 /// Both programs, in this process.
 mod programs;
 /// Random rows and random questions from a seed.

@@ -18,7 +18,7 @@ const TOP_LEVEL: [&str; 9] =
 /// one module.
 const FLOORS: [&[&str]; 5] = [
     &["id", "time", "error", "refusal"],
-    &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack", "change"],
+    &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack", "change", "witness"],
     &[
         "pseudonym",
         "membership",

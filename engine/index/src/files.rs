@@ -7,8 +7,10 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{FileError, OpenError, WriteError};
+use crate::witness::{Handle, Step, Witness};
 
 /// The version of the folder's layout.
 pub const FOLDER_VERSION: u32 = 1;
@@ -56,6 +58,7 @@ fn generation_of(name: &str) -> Option<u64> {
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Folder {
@@ -64,7 +67,7 @@ impl Folder {
     /// # Errors
     /// When it holds something else, is of a newer layout, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let folder = Self { path: path.to_path_buf() };
+        let folder = Self { path: path.to_path_buf(), witness: None };
         let format = folder.join(FORMAT_FILE);
         match fs::read_to_string(&format) {
             Ok(text) => folder.check_version(&text)?,
@@ -77,6 +80,23 @@ impl Folder {
             Err(e) => return Err(FileError::new("read", &format)(e).into()),
         }
         Ok(folder)
+    }
+
+    /// The same folder; every step by which this value or a copy of it changes the folder is shown to `witness`.
+    #[must_use]
+    pub fn watched_by(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    /// What the witness calls a file that is open to be written.
+    pub(crate) fn opened(&self, file: &str, fresh: bool) -> Handle {
+        self.witness.as_ref().map_or(0, |witness| witness.opened(file, fresh))
+    }
+
+    pub(crate) fn show(&self, step: Step<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.saw(step);
+        }
     }
 
     fn check_version(&self, text: &str) -> Result<(), OpenError> {
@@ -158,16 +178,23 @@ impl Folder {
             .permissions(fs::Permissions::from_mode(FILE_MODE))
             .tempfile_in(&self.path)
             .map_err(FileError::new("create a file in", &self.path))?;
+        let temporary = file.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let handle = self.opened(&temporary, true);
         file.write_all(bytes).map_err(FileError::new("write", &path))?;
+        self.show(Step::Written { file: handle, offset: 0, bytes });
         file.as_file().sync_all().map_err(FileError::new("flush", &path))?;
+        self.show(Step::Flushed { file: handle });
         let renamed = if replace { file.persist(&path) } else { file.persist_noclobber(&path) };
         renamed.map_err(|e| FileError::new("rename to", &path)(e.error))?;
-        sync_folder(&self.path)
+        self.show(Step::Renamed { from: &temporary, to: name });
+        self.sync()
     }
 
     /// Flushes the folder, so that files that came or were renamed stay.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
-        sync_folder(&self.path)
+        sync_folder(&self.path)?;
+        self.show(Step::FolderFlushed);
+        Ok(())
     }
 
     /// The generations that have a manifest, newest first.
@@ -191,8 +218,9 @@ impl Folder {
         for name in self.names()?.into_iter().filter(|name| ours(name) && !keep.contains(name)) {
             let path = self.join(&name);
             fs::remove_file(&path).map_err(FileError::new("remove", &path))?;
+            self.show(Step::Removed { file: &name });
         }
-        sync_folder(&self.path)
+        self.sync()
     }
 
     fn names(&self) -> Result<Vec<String>, FileError> {

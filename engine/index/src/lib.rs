@@ -83,6 +83,7 @@ pub mod state;
 pub mod sweep;
 pub mod time;
 pub mod veils;
+pub mod witness;
 pub mod writer;
 
 mod bitpack;

@@ -48,7 +48,14 @@ impl Snapshot {
     /// # Errors
     /// When no generation verifies, or the key is not the index's.
     pub fn open(path: &Path, key: Option<Key>) -> Result<Self, OpenError> {
-        let folder = Folder::open(path)?;
+        Self::open_in(Folder::open(path)?, key)
+    }
+
+    /// [`Snapshot::open`] of a folder that is open.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`].
+    pub fn open_in(folder: Folder, key: Option<Key>) -> Result<Self, OpenError> {
         let mut generations = folder.generations()?;
         for attempt in 0.. {
             let mut newest = None;
@@ -63,7 +70,7 @@ impl Snapshot {
             // A loader may have published and swept away what was being opened: look again.
             let now = folder.generations()?;
             if attempt == OPEN_ATTEMPTS || now == generations {
-                return Err(OpenError::NoneVerifies { folder: path.to_path_buf(), newest: Box::new(newest) });
+                return Err(OpenError::NoneVerifies { folder: folder.path().to_path_buf(), newest: Box::new(newest) });
             }
             generations = now;
         }

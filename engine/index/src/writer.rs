@@ -11,7 +11,7 @@ use crate::build::{
 use crate::charter::Charter;
 use crate::checksum::digest;
 use crate::error::WriteError;
-use crate::files::{charter_name, image_name, manifest_name};
+use crate::files::{Folder, charter_name, image_name, manifest_name};
 use crate::fold::{Folding, oldest_tick, veil};
 use crate::id::IdType;
 use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
@@ -64,11 +64,18 @@ impl Writer {
     /// # Errors
     /// When another loader holds it, the key is another's, it is of a newer format, or the folder cannot be written.
     pub fn open(path: &Path, key: Key) -> Result<Self, WriteError> {
-        let folder = crate::files::Folder::open(path)?;
+        Self::open_in(Folder::open(path)?, key)
+    }
+
+    /// [`Writer::open`] of a folder that is open.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_in(folder: Folder, key: Key) -> Result<Self, WriteError> {
         folder.create()?;
         let lock = folder.lock_build()?;
-        let snapshot = Snapshot::open(path, Some(key.clone()))?;
-        let memory = Arc::new(Memory::new(path, DEFAULT_MEMORY_BYTES));
+        let memory = Arc::new(Memory::new(folder.path(), DEFAULT_MEMORY_BYTES));
+        let snapshot = Snapshot::open_in(folder, Some(key.clone()))?;
         let bars = Bars::new(Arc::clone(snapshot.veils()));
         let (charter, folding, shard_visitors) = (None, None, MAX_SHARD_VISITORS);
         Ok(Self { snapshot, key, charter, shard_visitors, memory, bars, folding, _lock: lock })

@@ -9,6 +9,7 @@
 mod audit;
 mod batch;
 mod commit;
+mod file;
 mod lock;
 mod read;
 mod settle;
@@ -16,13 +17,10 @@ mod settle;
 mod tests;
 mod tombstones;
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 
 use crate::error::{FileError, StateError};
@@ -30,6 +28,7 @@ use crate::files::{Folder, manifest_name};
 use crate::manifest::Manifest;
 use crate::pseudonym::Key;
 use crate::segments::Segment;
+use crate::witness::Step;
 
 pub use audit::{AuditEntry, AuditLine};
 pub use batch::BATCH_VERSION;
@@ -39,6 +38,7 @@ pub use settle::Settled;
 
 use audit::{Chain, Head};
 use commit::Names;
+use file::StateFile;
 use lock::Lock;
 
 /// The version of the state that is written here, and the newest that is read.
@@ -47,8 +47,6 @@ pub const STATE_VERSION: u32 = 1;
 pub const STATE_FILE: &str = "state.redb";
 /// The file that becomes it when it is written anew.
 const NEW_STATE_FILE: &str = "state.redb.new";
-/// For this user alone: it holds pseudonyms.
-const STATE_MODE: u32 = 0o600;
 /// Bytes of pages that are kept in memory.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -109,7 +107,14 @@ impl State {
     /// [`StateError::Held`] when another process owns it; when the key is another's, it is newer or damaged, or the folder
     /// cannot be written.
     pub fn open(path: &Path, key: &Key, holder: &str) -> Result<Self, StateError> {
-        let folder = Folder::open(path)?;
+        Self::open_in(Folder::open(path)?, key, holder)
+    }
+
+    /// [`State::open`] of a folder that is open.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn open_in(folder: Folder, key: &Key, holder: &str) -> Result<Self, StateError> {
         folder.create()?;
         let lock = Lock::take(&folder, holder)?;
         let left = folder.join(NEW_STATE_FILE);
@@ -117,10 +122,13 @@ impl State {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(FileError::new("remove", &left)(error).into());
             }
-            _ => {}
+            Ok(()) => folder.show(Step::Removed { file: NEW_STATE_FILE }),
+            Err(_) => {}
         }
-        let state = Self::over(file_backend(&folder, STATE_FILE)?, key, Some((folder.clone(), lock)))?;
-        folder.sync()?;
+        if !folder.join(STATE_FILE).exists() {
+            make(&folder, key)?;
+        }
+        let state = Self::over(StateFile::open(&folder, STATE_FILE)?, key, Some((folder.clone(), lock)))?;
         state.pass(newest_folded(&folder)?)?;
         Ok(state)
     }
@@ -219,6 +227,15 @@ impl State {
     }
 }
 
+/// Makes an empty state under another name first: a crash leaves none, or a whole one.
+fn make(folder: &Folder, key: &Key) -> Result<(), StateError> {
+    drop(State::over(StateFile::open(folder, NEW_STATE_FILE)?, key, None)?);
+    let path = folder.join(STATE_FILE);
+    std::fs::rename(folder.join(NEW_STATE_FILE), &path).map_err(FileError::new("rename to", &path))?;
+    folder.show(Step::Renamed { from: NEW_STATE_FILE, to: STATE_FILE });
+    Ok(folder.sync()?)
+}
+
 /// The last batch that every generation of the folder holds, as far as their manifests can be read; 0 when there is none.
 ///
 /// # Errors
@@ -238,14 +255,6 @@ fn folded(folder: &Folder) -> Result<impl Iterator<Item = u64>, FileError> {
         Manifest::read("", &bytes).ok().map(|manifest| manifest.folded)
     };
     Ok(folder.generations()?.into_iter().filter_map(read))
-}
-
-fn file_backend(folder: &Folder, name: &str) -> Result<FileBackend, StateError> {
-    let path = folder.join(name);
-    let mut options = File::options();
-    let opened = options.read(true).write(true).create(true).truncate(false).mode(STATE_MODE).open(&path);
-    let file = opened.map_err(FileError::new("open", &path))?;
-    FileBackend::new(file).map_err(store("open"))
 }
 
 /// Opens a database and checks every page of it; bytes of which no database is made are no panic but an error.

@@ -8,13 +8,14 @@ use std::sync::PoisonError;
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::Serialize;
 
+use super::file::StateFile;
 use super::tombstones::{Tombstone, pid_of};
 use super::{
-    CHANGES, NAMED, NEW_STATE_FILE, NUMBERED, SCRUB, STATE_FILE, State, TOMBSTONES, damaged, file_backend, meta,
-    put_meta, store,
+    CHANGES, NAMED, NEW_STATE_FILE, NUMBERED, SCRUB, STATE_FILE, State, TOMBSTONES, damaged, meta, put_meta, store,
 };
 use crate::error::StateError;
 use crate::id::Pid;
+use crate::witness::Step;
 
 /// What a settlement forgot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -60,10 +61,11 @@ impl State {
             database.compact().map_err(store("compact"))?;
             return Ok(());
         };
-        let fresh = copy(&database, super::database(file_backend(folder, NEW_STATE_FILE)?)?)?;
+        let fresh = copy(&database, super::database(StateFile::open(folder, NEW_STATE_FILE)?)?)?;
         let path = folder.join(STATE_FILE);
         std::fs::rename(folder.join(NEW_STATE_FILE), &path)
             .map_err(crate::error::FileError::new("rename to", &path))?;
+        folder.show(Step::Renamed { from: NEW_STATE_FILE, to: STATE_FILE });
         *database = fresh;
         // From here on the new file is the state: a rename that may not last poisons.
         self.written(folder.sync().map_err(StateError::from))
