@@ -100,6 +100,7 @@ fn the_erased_are_gone_to_the_byte_and_late_rows_stay_out() {
     assert_eq!(forgotten["receipt"].as_str().expect("text").len(), 32);
     // At once it counts no more; the bytes are there until the build.
     assert!(!members(&house, "interest.*", NOW).contains(&gone.to_string()));
+    assert_eq!(json(verb(&house, &["inspect", "--visitor", "v7"], NOW))["memberships"], Value::Array(Vec::new()));
     assert_eq!(holders(&house.data(), gone), ["state.redb"]);
     let built = json(verb(&house, &["build"], NOW + HOUR));
     assert_eq!((&built["erasures"], &built["purged"], &built["visitors"]), (&1.into(), &2.into(), &499.into()));
@@ -154,6 +155,7 @@ fn who_opted_out_is_dropped_and_kept_out() {
     let out = pid(&house, "v3").to_string();
     let forgotten = json(verb(&house, &["forget", "--visitor", "v3", "--opt-out"], NOW));
     assert_eq!(forgotten["opted_out"], true);
+    assert_eq!(json(verb(&house, &["inspect", "--visitor", "v3"], NOW))["opted_out"], true);
     assert_eq!(json(verb(&house, &["build"], NOW + HOUR))["visitors"], 9);
     let report = load(&house, &crowd(10, "t", NOW + 9 * HOUR), NOW + 9 * HOUR);
     assert_eq!((&report["taken"], &report["refused"]["opted_out"]), (&9.into(), &1.into()));
@@ -304,7 +306,7 @@ fn late_feed(house: &House, judge: &mut Judge, random: &mut Rng, now: i64) {
 
 #[test]
 fn random_changes_builds_and_late_feeds_obey_the_law() {
-    for seed in 0..5 {
+    for seed in 0..3 {
         let (house, mut judge, mut random) = (House::new(Some(CHARTER)), Judge::default(), Rng::new(seed));
         let mut now = NOW;
         late_feed(&house, &mut judge, &mut random, now);
