@@ -1,13 +1,16 @@
 //! `inspect`: what is in the index, by numbers; or what is held on one visitor.
 
+use std::sync::Arc;
+
 use bytesize::ByteSize;
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
-use usher_index::{IdType, Pid, Snapshot, Tick, VisitorId};
+use usher_index::{Change, Entry, IdType, Pid, Segment, Snapshot, State, Tick, VisitorId};
 
-use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, warn_if_older};
+use super::own::Own;
+use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, say, warn_if_older};
 use crate::clock::Clock;
 use crate::report::grouped;
 use crate::time;
@@ -74,6 +77,9 @@ struct SegmentSize {
 #[derive(Serialize)]
 struct Held {
     pid: Pid,
+    /// Said only of those who did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    opted_out: bool,
     memberships: Vec<HeldMembership>,
 }
 
@@ -104,10 +110,20 @@ pub(super) fn run(args: &InspectArgs, streams: &mut Streams<'_>) -> Result<u8, C
         Some(id) => {
             let key = args.common.need_key()?;
             let pid = key.pid(&args.id_type, VisitorId::new(id)?);
+            let own = Own::take(data, &key, "inspect")?;
             let snapshot = Snapshot::open(data, Some(key))?;
             warn_if_older(streams, &snapshot)?;
             let now = snapshot.tick().floor(Clock::new(args.common.now).now());
-            let held = held(&snapshot, pid, now)?;
+            let state = match &own {
+                Own::Ours(state) => Some(&**state),
+                Own::Absent => None,
+                Own::Held(holder) => {
+                    let route = "GET /v1/visitors/{id} there has what is newer";
+                    say(streams, &format!("the images alone are shown: the live state belongs to {holder}; {route}"))?;
+                    None
+                }
+            };
+            let held = held(&snapshot, state, pid, now)?;
             if !args.common.json {
                 writeln!(streams.out, "{}", held_text(&held))?;
             }
@@ -167,25 +183,43 @@ fn sections(snapshot: &Snapshot, bytes: u64, memberships: u64) -> Vec<SectionSiz
     sizes.into_iter().map(size).collect()
 }
 
-fn held(snapshot: &Snapshot, pid: Pid, now: Tick) -> Result<Held, CommandError> {
-    let mut memberships = Vec::new();
+/// What images and live state hold; who must stay out has nothing.
+fn held(snapshot: &Snapshot, state: Option<&State>, pid: Pid, now: Tick) -> Result<Held, CommandError> {
+    let mut entries: Vec<(Segment, Entry)> = Vec::new();
     if let Some(shard) = snapshot.shard_of(pid) {
-        let (names, at) = (shard.image().names(), |tick| time::format(snapshot.tick().start(tick)));
-        shard.lookup(pid, |rank, entry| {
-            // A removal is the memory of an absence, not a membership. The image checks ranks against its names.
-            if !entry.is_removal() {
-                memberships.push(HeldMembership {
-                    segment: names.names()[rank as usize].to_string(),
-                    source: names.sources()[rank as usize].to_string(),
-                    observed: at(entry.observed),
-                    expires: at(entry.expiry),
-                    live: entry.live(now),
-                });
-            }
-        })?;
+        let names = shard.image().names();
+        // The image checks ranks against its names.
+        let segment =
+            |rank: usize| Segment { name: names.names()[rank].clone(), source: names.sources()[rank].clone() };
+        shard.lookup(pid, |rank, entry| entries.push((segment(rank as usize), entry)))?;
     }
-    memberships.sort_by(|a, b| a.segment.cmp(&b.segment));
-    Ok(Held { pid, memberships })
+    let mut opted_out = false;
+    if let Some(state) = state {
+        let after = snapshot.manifest().map_or(0, |manifest| manifest.folded);
+        let table = state.segments();
+        let unfolded = state.unfolded(after, Arc::clone(snapshot.veils()), |_, change| match change {
+            // The state is this process's alone: no name came since.
+            Change::Row { pid: whose, segment, entry } if whose == pid => {
+                entries.push((table[segment as usize].clone(), entry));
+            }
+            _ => {}
+        })?;
+        opted_out = unfolded.bars.opted_out(pid);
+        unfolded.bars.retain(pid, &mut entries);
+    }
+    entries.sort_by(|(a, one), (b, other)| a.name.cmp(&b.name).then_with(|| other.beats(*one).cmp(&one.beats(*other))));
+    entries.dedup_by(|(next, _), (kept, _)| next.name == kept.name);
+    // A removal is the memory of an absence, not a membership.
+    entries.retain(|(_, entry)| !entry.is_removal());
+    let at = |tick| time::format(snapshot.tick().start(tick));
+    let membership = |(segment, entry): (Segment, Entry)| HeldMembership {
+        segment: segment.name.to_string(),
+        source: segment.source.to_string(),
+        observed: at(entry.observed),
+        expires: at(entry.expiry),
+        live: entry.live(now),
+    };
+    Ok(Held { pid, opted_out, memberships: entries.into_iter().map(membership).collect() })
 }
 
 fn table(rows: impl IntoIterator<Item = Vec<String>>, right: &[usize]) -> Table {
@@ -232,7 +266,8 @@ fn summary_text(summary: &Summary) -> String {
 
 fn held_text(held: &Held) -> String {
     if held.memberships.is_empty() {
-        return format!("pid {}: nothing is held", held.pid);
+        let out = if held.opted_out { ", and the visitor opted out" } else { "" };
+        return format!("pid {}: nothing is held{out}", held.pid);
     }
     let header = ["segment", "source", "observed", "expires", ""].map(str::to_owned).to_vec();
     let rows = held.memberships.iter().map(|m| {

@@ -103,6 +103,12 @@ impl ContainersWriter {
         Self { policy, directory: Vec::new(), containers: Vec::new() }
     }
 
+    /// Appends the blocks of another writer of the same policy.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.directory.append(&mut other.directory);
+        self.containers.append(&mut other.containers);
+    }
+
     /// Appends a block: the ordinals of each slot, ascending.
     pub fn block<'o>(&mut self, visitors: u32, slots: impl ExactSizeIterator<Item = &'o [u16]>) {
         let bits = self.directory.len();

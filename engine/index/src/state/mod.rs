@@ -101,7 +101,7 @@ struct Tail {
 
 impl State {
     /// Opens the state of an index, or makes an empty one. `holder` is what others are told who ask for it meanwhile, such as
-    /// `usher-loader build`. A crash before needs no other care; the whole file is checked, some 0.5 s a GB.
+    /// `usher-loader build`. A crash before needs no other care; the whole file is checked, some 0.3 s a GB.
     ///
     /// # Errors
     /// [`StateError::Held`] when another process owns it; when the key is another's, it is newer or damaged, or the folder
