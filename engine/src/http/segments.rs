@@ -101,3 +101,52 @@ fn sizes(served: &Served, tick: Tick) -> Result<Arc<[u64]>, AskError> {
     *kept = Some((tick, Arc::clone(&sizes)));
     Ok(sizes)
 }
+
+#[cfg(test)]
+mod tests {
+    use usher_index::change::Change as Row;
+    use usher_index::{Entry, Pid, Snapshot};
+
+    use super::*;
+    use crate::ask::sample::Sample;
+
+    fn listed(served: &Served, prefix: &str, hours: i64) -> serde_json::Value {
+        let reply = listing(served, prefix, Sample::at(hours)).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&reply::bytes_of(reply)).unwrap()["segments"].take()
+    }
+
+    #[test]
+    fn sizes_and_names_follow_the_changes() {
+        let visitors: Vec<String> = (0..300).map(|i| format!("v{i}")).collect();
+        let sample = Sample::new(visitors.iter().map(|v| (v.as_str(), "b.old", 9)));
+        let key = sample.snapshot.key().unwrap().clone();
+        let snapshot = Snapshot::open(sample.snapshot.folder().path(), Some(key.clone())).unwrap();
+        let served = Served::new(snapshot, key);
+        let sizes = |hours| {
+            let line = |line: &serde_json::Value| {
+                let about = line["visitors"]["about"].as_u64().unwrap_or(0);
+                (line["name"].as_str().unwrap().to_owned(), about)
+            };
+            listed(&served, "", hours).as_array().unwrap().iter().map(line).collect::<Vec<_>>()
+        };
+        let line = |name: &str, size| (name.to_owned(), size);
+        assert_eq!(sizes(0), [line("b.old", 300)]);
+        let name = |number| Some((["a.new", "b.old"][number as usize].into(), "sample".into()));
+        let tick = served.snapshot.tick().floor(Sample::at(0));
+        let row = |pid: Pid, segment, life: u32| {
+            let entry = Entry { observed: Tick::new(tick.get() + 1), expiry: Tick::new(tick.get() + 1 + life) };
+            Row::Row { pid, segment, entry }
+        };
+        let pid = |visitor: &String| sample.pid(visitor);
+        let mut changes: Vec<Row> = visitors[..150].iter().map(|v| row(pid(v), 0, 4)).collect();
+        changes.extend(visitors[..50].iter().map(|v| row(pid(v), 1, 0)));
+        changes.extend(visitors[290..].iter().map(|v| Row::OptOut { pid: pid(v) }));
+        served.overlay.apply(&served.snapshot, &name, &changes).unwrap();
+        assert_eq!(sizes(0), [line("a.new", 150), line("b.old", 240)]);
+        // What the rows brought ends first; the images' own size is counted anew at another tick.
+        assert_eq!(sizes(6), [line("a.new", 0), line("b.old", 240)]);
+        assert_eq!(sizes(9), [line("a.new", 0), line("b.old", 0)]);
+        assert_eq!(listed(&served, "a.", 0).as_array().unwrap().len(), 1);
+        assert_eq!(listed(&served, "a.", 0)[0]["source"], "sample");
+    }
+}

@@ -80,6 +80,21 @@ impl Sets {
         }
         self.everyone.remove(ordinal);
     }
+
+    /// Takes a visitor out where nothing is live any more.
+    fn bury(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
+        let mut left = false;
+        for (number, entry) in entries {
+            if entry.live(tick) {
+                left = true;
+            } else if let Some(members) = self.members.get_mut(number as usize) {
+                members.remove(ordinal);
+            }
+        }
+        if !left {
+            self.everyone.remove(ordinal);
+        }
+    }
 }
 
 impl Live {
@@ -177,11 +192,8 @@ impl Live {
         while let Some(first) = self.wheel.first_entry().filter(|first| *first.key() <= tick) {
             for ordinal in first.remove() {
                 let record = &self.records[ordinal as usize];
-                // Both ways round: whoever has something left is put back.
-                self.before.take(ordinal, record.before.iter().copied());
-                self.before.put(ordinal, record.before.iter().copied(), tick);
-                self.after.take(ordinal, record.after());
-                self.after.put(ordinal, record.after(), tick);
+                self.before.bury(ordinal, record.before.iter().copied(), tick);
+                self.after.bury(ordinal, record.after(), tick);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::build::{Batch, NoProgress};
@@ -280,46 +280,45 @@ fn what_changes_nothing_touches_nobody_and_opt_outs_of_strangers_are_light() {
 
 #[test]
 fn counts_and_batch_lookups_see_all_of_a_batch_or_nothing() {
+    const SEEN: usize = 300;
+    const MAX_ROUNDS: u32 = 1_000_000;
     let dir = tempfile::tempdir().expect("room");
     let snapshot = Snapshot::open(dir.path(), None).expect("empty");
-    let (overlay, done) = (Overlay::default(), AtomicBool::new(false));
-    let entry = |observed| Entry { observed: Tick::new(observed), expiry: Tick::new(observed + 1_000) };
-    let pids: Vec<Pid> = (0..40u64)
-        .map(|number| Key::from_bytes([number as u8; 32]).pid(&IdType::default(), VisitorId::new("v").expect("short")))
-        .collect();
+    let (overlay, seen, done) = (Overlay::default(), AtomicUsize::new(0), AtomicBool::new(false));
+    let pids: Vec<Pid> = (0..40).map(|number| pid(&Key::from_bytes([9; 32]), number)).collect();
     let reader = || {
-        let mut seen = BTreeSet::new();
+        let mut last = 0;
         while !done.load(Ordering::Relaxed) {
             for tick in [NOW, NOW + 1, NOW] {
                 let view = overlay.at(Tick::new(tick));
                 let members = |name: &str| view.after().segment(name).cloned().unwrap_or_default();
                 assert_eq!(members("a").len(), members("b").len(), "one by one");
                 assert_eq!((&members("a") | &members("b")).len(), 2 * members("a").len());
-                seen.insert(members("a").len());
+                seen.fetch_add(usize::from(members("a").len() != last), Ordering::Relaxed);
+                last = members("a").len();
             }
             let many = overlay.many(&pids);
             let is_in = |touched: &&Arc<Touched>| touched.entries.iter().any(|held| !held.entry.is_removal());
             let in_some = many.iter().flatten().filter(is_in);
             assert_eq!(in_some.count() % 2, 0);
         }
-        seen.len()
     };
-    let seen: usize = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(reader)).collect();
-        for round in 0..3_000u32 {
-            // A pair comes into a segment each, and goes again two rounds later.
-            for (start, expiry) in [(round, None), (round + 38, Some(()))] {
-                let (one, two) = (pids[start as usize * 2 % 40], pids[(start as usize * 2 + 1) % 40]);
-                let mut entry = entry(NOW + round);
-                if expiry.is_some() {
-                    entry = Entry { expiry: entry.observed, ..entry };
-                }
-                let rows = [(one, 100), (two, 101)].map(|(pid, segment)| Change::Row { pid, segment, entry });
-                overlay.apply(&snapshot, &name, &rows).expect("whole");
+        for round in (0..MAX_ROUNDS).take_while(|_| seen.load(Ordering::Relaxed) < SEEN) {
+            if round % 10 == 0 {
+                std::thread::yield_now();
             }
+            // Every pair comes, into a segment each; then every pair goes.
+            let pair = round as usize * 2 % pids.len();
+            let goes = round as usize * 2 / pids.len() % 2 == 1;
+            let observed = Tick::new(NOW + round);
+            let entry = Entry { observed, expiry: Tick::new(observed.get() + if goes { 0 } else { 1_000 }) };
+            let rows = [(0, 100), (1, 101)].map(|(n, segment)| Change::Row { pid: pids[pair + n], segment, entry });
+            overlay.apply(&snapshot, &name, &rows).expect("whole");
         }
         done.store(true, Ordering::Relaxed);
-        readers.into_iter().map(|reader| reader.join().expect("no reader failed")).sum()
+        readers.into_iter().for_each(|reader| reader.join().expect("no reader failed"));
     });
-    assert!(seen > 2, "readers saw the overlay change");
+    assert!(seen.into_inner() >= SEEN, "readers saw the overlay change");
 }
