@@ -10,7 +10,7 @@ mod section;
 mod verify;
 mod writer;
 
-pub use batch::{Search, touch};
+pub use batch::Search;
 pub use containers::BlockDirectory;
 pub use cursor::ProfileCursor;
 pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, MAGIC};

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::bytes::Cursor;
 use crate::containers::Container;
-use crate::dictionary::remainder_from;
 use crate::entry::Entry;
 use crate::error::ImageError;
 use crate::gaps::GapCode;
@@ -15,6 +14,7 @@ use crate::time::Tick;
 use crate::times::{Packing, Times};
 
 use super::MAX_SHARD_VISITORS;
+use super::batch::Search;
 use super::containers::BlockDirectory;
 use super::header::Header;
 use super::names::Names;
@@ -169,15 +169,9 @@ impl Image {
     /// When directory or record are damaged.
     #[inline]
     pub fn find(&self, pid: Pid) -> Result<Option<ProfileRef<'_>>, ImageError> {
-        let geometry = self.header.geometry;
-        let bucket = self.bucket(geometry.bucket(pid))?;
-        let (wanted, width) = (geometry.remainder(pid), geometry.remainder_bytes());
-        let place = bucket.remainders.chunks_exact(width).position(|bytes| remainder_from(bytes) == wanted);
-        let Some(place) = place else { return Ok(None) };
-        let mut profiles = bucket.profiles();
-        let found = profiles.nth(place).flatten();
-        let bytes = found.ok_or_else(|| self.damaged(Section::Records, "a profile within its record"))?;
-        Ok(Some(ProfileRef { ordinal: bucket.start + place as u32, bytes }))
+        let search = Search::begin(self, pid)?;
+        let found = search.find()?;
+        Ok(found.map(|(place, bytes)| ProfileRef { ordinal: search.bucket().start + place, bytes }))
     }
 
     /// Splits a profile's bytes into its parts.
@@ -228,7 +222,7 @@ impl Image {
         bucket.ok_or_else(|| self.damaged(Section::Directory, "buckets within the records"))
     }
 
-    fn part(&self, section: Section) -> &[u8] {
+    pub(super) fn part(&self, section: Section) -> &[u8] {
         &self.bytes[self.sections.range(section)]
     }
 
@@ -279,5 +273,26 @@ impl<'a> Bucket<'a> {
             at = at.checked_add(length).filter(|at| *at <= end)?;
             Some(profile)
         })
+    }
+
+    /// Bytes of the record.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.remainders.len() + self.length
+    }
+
+    /// The bytes of the profile at a place; `None` when it is cut. One walk over the lengths: those before the place are
+    /// added, those after it only passed.
+    #[inline]
+    pub fn profile(&self, place: usize) -> Option<ProfileBytes<'a>> {
+        let (mut lengths, mut before, mut length) = (Cursor::new(&self.rest[..self.length]), 0usize, 0usize);
+        for visitor in 0..self.visitors as usize {
+            let next = lengths.varint()? as usize;
+            before += if visitor < place { next } else { 0 };
+            length = if visitor == place { next } else { length };
+        }
+        let at = lengths.position().checked_add(before)?;
+        let sound = at.checked_add(length)? <= self.length;
+        sound.then_some(ProfileBytes { tail: self.rest.get(at..)?, length })
     }
 }
