@@ -66,10 +66,12 @@ pub struct Unknown {
 pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskError> {
     let tick = snapshot.tick().floor(now);
     let mut shards = Vec::with_capacity(snapshot.shards().len());
+    let mut all_known = false;
     for shard in snapshot.shards() {
         let plan = Plan::new(expr, shard);
+        all_known |= plan.knows_all();
         if !plan.is_nobody() {
-            shards.push((shard, plan.conjunction(shard.everyone_rank())));
+            shards.push((shard, plan.into_conjunction(shard.everyone_rank())));
         }
     }
     let cost: Nanos = shards.iter().map(|(shard, plan)| cost(shard, plan)).sum();
@@ -91,7 +93,9 @@ pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskEr
         });
         counts.try_reduce(|| 0, |a, b| Ok(a + b))?
     };
-    Ok(Count { visitors, unknown: unknown(snapshot, expr) })
+    // A name that one shard has is known.
+    let unknown = if all_known { Vec::new() } else { unknown(snapshot, expr) };
+    Ok(Count { visitors, unknown })
 }
 
 /// Who is dead in each shard; walked by several threads where it is not known yet.
