@@ -13,6 +13,8 @@ use crate::times::Times;
 /// A next expiry that is further from the base than two bytes tell: look.
 const FAR: u16 = u16::MAX;
 
+/// The mark of an end that has come; no end to come is at tick 0.
+const DIED: u32 = 0;
 /// So many records are loaded ahead.
 const AHEAD: usize = 8;
 
@@ -62,7 +64,8 @@ impl Sweep {
 
     fn advance(&self, image: &Image, tick: Tick) -> Result<Self, ImageError> {
         let ends = Ends::of(image.times());
-        let mut walk = Walk { image, ends: &ends, before: self.tick.get(), now: tick.get(), found: Vec::new() };
+        let (before, now) = (self.tick.get(), tick.get());
+        let mut walk = Walk { image, ends: &ends, before, now, marks: ends.marks(before, now), found: Vec::new() };
         let mut sweep = Self { tick, segments: self.segments, dead: Vec::new(), next: self.next.clone() };
         let due = after(image, tick);
         let touched = |next: u16| next <= due || next == FAR;
@@ -204,6 +207,17 @@ impl<'t> Ends<'t> {
         }
     }
 
+    /// The marks of a walk.
+    fn marks(&self, before: u32, now: u32) -> Vec<u32> {
+        let Self::Table(ends) = self else { return Vec::new() };
+        let mark = |&end: &u32| match end {
+            end if end > now => end,
+            end if end > before => DIED,
+            _ => u32::MAX,
+        };
+        ends.iter().map(mark).collect()
+    }
+
     /// `None` for a code that no table has.
     #[inline]
     fn end(&self, code: u64) -> Option<u32> {
@@ -220,6 +234,9 @@ struct Walk<'a> {
     ends: &'a Ends<'a>,
     before: u32,
     now: u32,
+    /// What each code means to the walk: [`DIED`], the end that is to come, or the greatest number for what neither lives
+    /// nor dies. Empty where codes have no table.
+    marks: Vec<u32>,
     /// Rank and ordinal of the present block.
     found: Vec<(u32, u16)>,
 }
@@ -228,6 +245,19 @@ impl Walk<'_> {
     /// Looks at the codes, and at the ranks only when something has died. Notes the soonest death to come.
     #[inline]
     fn visit(&mut self, ordinal: u16, profile: &Profile<'_>, soonest: &mut u32) -> Option<()> {
+        let mut least = if self.marks.is_empty() { DIED } else { u32::MAX };
+        if !self.marks.is_empty() {
+            profile.each_code(|code| least = least.min(self.marks.get(code as usize).copied().unwrap_or(DIED)));
+        }
+        if least != DIED {
+            *soonest = least.min(*soonest);
+            return Some(());
+        }
+        self.gather(ordinal, profile, soonest)
+    }
+
+    /// Looks at every end, and at the ranks when one has come.
+    fn gather(&mut self, ordinal: u16, profile: &Profile<'_>, soonest: &mut u32) -> Option<()> {
         let (before, now) = (self.before, self.now);
         let (mut next, mut died, mut known) = (u32::MAX, false, true);
         profile.each_code(|code| {

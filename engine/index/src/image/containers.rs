@@ -45,7 +45,7 @@ impl BlockDirectory {
     }
 
     /// A container; `None` when the section is cut.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn container<'a>(&self, section: &'a [u8], slot: usize) -> Option<Container<'a>> {
         let Some(&Slot { start, members, bytes }) = self.slots.get(slot).filter(|slot| slot.members > 0) else {

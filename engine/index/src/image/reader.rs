@@ -158,7 +158,7 @@ impl Image {
     ///
     /// # Errors
     /// When the section is cut.
-    #[inline]
+    #[inline(always)]
     pub fn container(&self, block: usize, rank: u32) -> Result<Container<'_>, ImageError> {
         let found = self.blocks.get(block).map(|block| block.container(self.part(Section::Containers), rank as usize));
         found

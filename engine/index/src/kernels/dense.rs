@@ -7,7 +7,7 @@ use super::change::unite;
 use super::isa::{GROUP_BYTES, GROUP_WORDS, Isa, Ordinal};
 
 /// The most bitmaps that are read side by side.
-const MANY: usize = 16;
+const MANY: usize = 4;
 
 /// The bitmaps of a union, up to [`MANY`].
 pub struct Dense<'a> {
