@@ -30,6 +30,8 @@ const ROUNDS: usize = 9;
 const MEASURE_NANOS: f64 = 2e6;
 /// Popularity ranks, from 1, at which the sets begin.
 const PLACES: [(&str, usize); 4] = [("popular", 1), ("upper-mid", 101), ("medium", 1_001), ("rare", 9_001)];
+/// The sweep of hours is measured over so many visitors at most: it is linear.
+const MAX_HOURLY_VISITORS: u64 = 1_000_000;
 /// An `and` of sparse sets may lose to croaring by so much per million visitors, in the compact policy.
 const MAX_LOSS_MICROS: f64 = 10.0;
 /// A ratio above it is no loss in the fast policy: measurements of one thing differ as much.
@@ -154,7 +156,7 @@ pub fn run(visitors: u64, work: &Path, keep: Option<&Path>, out: &mut dyn Write)
     writeln!(out, "| bytes a membership, both directions | {:.3} | {:.3} | | | | | | |", bytes[0], bytes[1])?;
     sweep("day", &snapshots[0], 24, out)?;
     drop(snapshots);
-    sweep("hour", &indexes::hourly(visitors, dir)?, 1, out)
+    sweep("hour", &indexes::hourly(visitors.min(MAX_HOURLY_VISITORS), dir)?, 1, out)
 }
 
 struct Row {

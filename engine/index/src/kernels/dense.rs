@@ -6,7 +6,8 @@ use crate::containers::Container;
 use super::change::unite;
 use super::isa::{GROUP_BYTES, GROUP_WORDS, Isa, Ordinal};
 
-/// The most bitmaps that are read side by side.
+/// The most bitmaps that are read side by side: their groups lie 8 KiB apart, so that all compete for the same eight
+/// places of the first cache.
 const MANY: usize = 4;
 
 /// The bitmaps of a union, up to [`MANY`].
@@ -43,6 +44,8 @@ impl<'a> Dense<'a> {
             let rest = bytes.get(index * GROUP_BYTES..).unwrap_or(&[]);
             let more = match rest.first_chunk() {
                 Some(chunk) => isa.load(chunk),
+                // Of a block that is not full. A masked load of nothing may be a fault that is suppressed, which is slow.
+                None if rest.is_empty() => continue,
                 None => isa.load_part(rest),
             };
             group = isa.or(group, more);
