@@ -67,6 +67,9 @@ enum Command {
         /// Where to make the temporary folder
         #[arg(long, default_value_os_t = std::env::temp_dir())]
         work: PathBuf,
+        /// Keep the indexes in this folder, and use those that are there
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// The time to open an index of N synthetic visitors, to the first right answer
     Open {
@@ -182,7 +185,7 @@ fn main() -> Result<()> {
         Command::Abuse { connections } => abuse::run(&abuse::Plan::new(connections), &mut out).map(drop),
         Command::Golden { dir } => golden::write(&dir),
         Command::Load { visitors, shuffled, work } => load::run(visitors, shuffled, &work, &mut out),
-        Command::Size { visitors, work } => size::run(visitors, &work, &mut out),
+        Command::Size { visitors, work, keep } => size::run(visitors, &work, keep.as_deref(), &mut out),
         Command::Lookup { visitors, place } => lookup::run(visitors, &place, &mut out),
         Command::Open { visitors, place } => lookup::open(visitors, &place, &mut out),
         Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),

@@ -9,6 +9,7 @@ use crate::build::{
 };
 use crate::charter::Charter;
 use crate::checksum::digest;
+use crate::containers::Policy;
 use crate::error::WriteError;
 use crate::files::{charter_name, image_name, manifest_name};
 use crate::id::IdType;
@@ -45,6 +46,7 @@ pub struct Writer {
     key: Key,
     charter: Option<Charter>,
     shard_visitors: u32,
+    policy: Option<Policy>,
     memory: Arc<Memory>,
     _lock: File,
 }
@@ -60,7 +62,7 @@ impl Writer {
         let lock = folder.lock_build()?;
         let snapshot = Snapshot::open(path, Some(key.clone()))?;
         let memory = Arc::new(Memory::new(path, DEFAULT_MEMORY_BYTES));
-        Ok(Self { snapshot, key, charter: None, shard_visitors: MAX_SHARD_VISITORS, memory, _lock: lock })
+        Ok(Self { snapshot, key, charter: None, shard_visitors: MAX_SHARD_VISITORS, policy: None, memory, _lock: lock })
     }
 
     /// The generation that is the base.
@@ -79,6 +81,19 @@ impl Writer {
     /// [`MAX_SHARD_VISITORS`], which is the default.
     pub fn limit_shards(&mut self, visitors: u32) {
         self.shard_visitors = visitors.clamp(1, MAX_SHARD_VISITORS);
+    }
+
+    /// The thresholds of container kinds that the next images will have: those set, else those of the base, else
+    /// [`Policy::COMPACT`].
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let base = self.snapshot.shards().first().map(|shard| shard.image().header().policy);
+        self.policy.or(base).unwrap_or(Policy::COMPACT)
+    }
+
+    /// Sets the thresholds of container kinds for the next images; later loads keep them.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = Some(policy);
     }
 
     /// Bounds the memory of the build, in bytes: at least [`MIN_MEMORY_BYTES`](crate::build::MIN_MEMORY_BYTES), by
@@ -222,7 +237,7 @@ impl Writer {
         let Settled { segments, ranks } = ranking.settle(&plan.kept, &plan.members, kept);
         let (memberships, visitors) = (plan.members.iter().sum(), plan.visitors());
         progress.stage("freeze", plan.kept.iter().sum());
-        let shared = Shared { tick: self.tick(), segments };
+        let shared = Shared { tick: self.tick(), segments, policy: self.policy() };
         let generation = self.next_generation()?;
         let store = |shard, image: WrittenImage| self.store(generation, shard, &image);
         let images = if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, store)? };

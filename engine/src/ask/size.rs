@@ -66,10 +66,12 @@ pub struct Unknown {
 pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskError> {
     let tick = snapshot.tick().floor(now);
     let mut shards = Vec::with_capacity(snapshot.shards().len());
+    let mut all_known = false;
     for shard in snapshot.shards() {
         let plan = Plan::new(expr, shard);
+        all_known |= plan.knows_all();
         if !plan.is_nobody() {
-            shards.push((shard, plan.conjunction(shard.everyone_rank())));
+            shards.push((shard, plan.into_conjunction(shard.everyone_rank())));
         }
     }
     let cost: Nanos = shards.iter().map(|(shard, plan)| cost(shard, plan)).sum();
@@ -91,7 +93,9 @@ pub fn count(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<Count, AskEr
         });
         counts.try_reduce(|| 0, |a, b| Ok(a + b))?
     };
-    Ok(Count { visitors, unknown: unknown(snapshot, expr) })
+    // A name that one shard has is known.
+    let unknown = if all_known { Vec::new() } else { unknown(snapshot, expr) };
+    Ok(Count { visitors, unknown })
 }
 
 /// Who is dead in each shard; walked by several threads where it is not known yet.
@@ -182,6 +186,8 @@ fn nearest(known: &[&str], leaf: &Expr) -> Option<String> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use usher_index::containers::Policy;
+
     use super::{Unknown, count};
     use crate::ask::expr::Expr;
     use crate::ask::parse::parse;
@@ -242,13 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_summed() {
+    fn blocks_are_summed_in_every_policy() {
         let visitors: Vec<(u32, String)> = (0..140_000).map(|i| (i, format!("v{i}"))).collect();
         let mut rows: Vec<(&str, &str, u32)> = visitors.iter().map(|(_, v)| (v.as_str(), "all", 9)).collect();
-        for (name, step) in [("even", 2), ("third", 3), ("rare", 20_000)] {
+        for (name, step) in [("even", 2), ("third", 3), ("tenth", 10), ("200th", 200), ("rare", 20_000)] {
             rows.extend(visitors.iter().filter(|(i, _)| i % step == 0).map(|(_, v)| (v.as_str(), name, 9)));
         }
         let sample = Sample::new(rows);
+        let fast = sample.rebuilt(Some(Policy::FAST));
+        let kept = sample.rebuilt(None);
+        let policies = [&sample.snapshot, &fast, &kept].map(|snapshot| snapshot.shards()[0].image().header().policy);
+        assert_eq!(policies, [Policy::COMPACT, Policy::FAST, Policy::FAST]);
         for (text, expected) in [
             ("all", 140_000),
             ("even", 70_000),
@@ -259,9 +269,18 @@ mod tests {
             ("rare and even and not third", 4),
             ("not (even or third)", 46_667),
             ("rare and not all", 0),
+            ("tenth", 14_000),
+            ("tenth and third", 4_667),
+            ("\"200th\" and tenth and third", 234),
+            ("\"200th\" and third", 234),
+            ("(tenth or third) and (\"200th\" or rare) and not even", 0),
+            ("third and (\"200th\" or rare)", 234),
+            ("tenth or \"200th\" or rare", 14_000),
         ] {
-            let counted = count(&sample.snapshot, &parse(text).unwrap(), Sample::at(0)).unwrap();
-            assert_eq!(counted.visitors, expected, "{text}");
+            for snapshot in [&sample.snapshot, &fast] {
+                let counted = count(snapshot, &parse(text).unwrap(), Sample::at(0)).unwrap();
+                assert_eq!(counted.visitors, expected, "{text}");
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use usher_index::{Published, Writer};
 
+use super::policy::PolicyName;
 use super::progress::Bar;
 use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, warn_if_older};
 use crate::clock::Clock;
@@ -21,6 +22,9 @@ pub(super) struct BuildArgs {
     /// The data charter to keep from now on.
     #[arg(long, env = "USHER_CHARTER", value_name = "FILE")]
     charter: Option<PathBuf>,
+    /// The form of the segments' sets from now on [default: as the index has it].
+    #[arg(long, env = "USHER_POLICY", value_name = "POLICY", value_enum)]
+    policy: Option<PolicyName>,
 }
 
 /// What a build made.
@@ -44,6 +48,7 @@ pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, Com
     if let Some(charter) = charter {
         writer.adopt_charter(charter)?;
     }
+    args.policy.into_iter().for_each(|policy| writer.set_policy(policy.into()));
     let (bar, started) = (Bar::new(streams.progress), Instant::now());
     let published = writer.rebuild(clock.now(), clock.is_chosen(), &bar);
     bar.clear();

@@ -4,6 +4,7 @@ mod build;
 mod error;
 mod inspect;
 mod load;
+mod policy;
 mod progress;
 mod verify;
 

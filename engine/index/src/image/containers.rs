@@ -8,6 +8,9 @@ use crate::bits::BLOCK;
 use crate::bytes::{Cursor, put_varint};
 use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 
+/// Bitmaps begin at multiples of this many bytes of the section: no line of the processor's cache is read twice.
+pub const BITMAP_ALIGNMENT: usize = 64;
+
 /// Where the containers of one block lie; by rank, *everyone* after the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDirectory {
@@ -42,7 +45,7 @@ impl BlockDirectory {
     }
 
     /// A container; `None` when the section is cut.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn container<'a>(&self, section: &'a [u8], slot: usize) -> Option<Container<'a>> {
         let Some(&Slot { start, members, bytes }) = self.slots.get(slot).filter(|slot| slot.members > 0) else {
@@ -76,10 +79,14 @@ impl BlockDirectory {
                 continue;
             }
             let members = cursor.varint()?.checked_add(1).filter(|count| *count <= visitors)?;
-            let bytes = match fixed_size(policy.kind(members), members, visitors) {
+            let kind = policy.kind(members);
+            let bytes = match fixed_size(kind, members, visitors) {
                 Some(size) => size,
                 None => map_bytes(visitors) + u32::from(cursor.u16()?),
             };
+            if kind == Kind::Bitmap {
+                start = start.next_multiple_of(BITMAP_ALIGNMENT as u64);
+            }
             found.push(Slot { start, members, bytes });
             start += u64::from(bytes);
         }
@@ -114,6 +121,9 @@ impl ContainersWriter {
             self.directory[bits + slot / 8] |= 1 << (slot % 8);
             let members = ordinals.len() as u32;
             put_varint(&mut self.directory, members - 1);
+            if self.policy.kind(members) == Kind::Bitmap {
+                self.containers.resize(self.containers.len().next_multiple_of(BITMAP_ALIGNMENT), 0);
+            }
             let start = self.containers.len();
             containers::write(self.policy, ordinals, visitors, &mut self.containers);
             if self.policy.kind(members) == Kind::Sparse {

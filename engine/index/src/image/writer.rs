@@ -40,6 +40,8 @@ pub struct Shared {
     pub tick: TickLength,
     /// The segments, by rank.
     pub segments: Vec<Segment>,
+    /// The thresholds of container kinds.
+    pub policy: Policy,
 }
 
 /// Takes the visitors of one shard.
@@ -100,7 +102,7 @@ impl<'a> ImageWriter<'a> {
             records: Vec::new(),
             expiries: Vec::with_capacity(geometry.buckets()),
             block: Vec::new(),
-            containers: ContainersWriter::new(Policy::COMPACT),
+            containers: ContainersWriter::new(shared.policy),
             members: vec![0; shared.segments.len()],
             codes_scratch: Vec::new(),
         }
@@ -221,7 +223,7 @@ impl<'a> ImageWriter<'a> {
             shard: self.shard,
             geometry: self.geometry,
             gap_code: gaps.number(),
-            policy: Policy::COMPACT,
+            policy: self.shared.policy,
             segments: self.members.len() as u32,
             memberships: self.members.iter().map(|&members| u64::from(members)).sum(),
             entries: self.entries,
