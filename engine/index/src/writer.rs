@@ -221,7 +221,10 @@ impl Writer {
         let ranking = Ranking::provisional(shards, &batches);
         let maps: Vec<Vec<u32>> = shards.iter().map(|shard| ranking.map(shard.names())).collect();
         let kept = if renew_ranks { 0 } else { self.snapshot.segments().len() };
+        let taken = batches.iter().map(Batch::len).sum();
+        progress.stage("sort", taken);
         let rows = Rows::new(batches, &ranking)?;
+        progress.advance(taken);
         let lives = |tick| Purge {
             now,
             tick,

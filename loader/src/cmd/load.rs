@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::feed::{Columns, FeedError, Format, Shape};
 use crate::pipeline::Percent;
 use crate::quarantine::OnlyLines;
-use crate::report::{Report, grouped};
+use crate::report::{Report, Seconds, grouped};
 use crate::source::{Input, STDIN, check};
 use crate::{Delivered, Delivery, key, time};
 
@@ -181,6 +181,7 @@ fn receive(
     let mut rejects = args.rejects.as_deref().map(create_rejects).transpose()?;
     let mut intake = Intake::default();
     for path in &args.files {
+        intake.feeds.iter_mut().for_each(|(batch, _)| batch.make_room());
         let name = path.display().to_string();
         let delivery = Delivery {
             name: &name,
@@ -241,7 +242,9 @@ fn build(
         (true, true) => Some(writer.publish_charter(applied)?),
         (true, false) => Some(writer.load(feeds, applied, bar)?),
     };
-    let (visible, seconds) = (clock.now(), started.elapsed().as_secs_f64());
+    let (visible, build) = (clock.now(), started.elapsed().as_secs_f64());
+    let [sort, survey, freeze, publish] = ["sort", "survey", "freeze", "publish"].map(|stage| bar.seconds(stage));
+    let seconds = Seconds { read: 0.0, build, sort, survey, freeze, publish };
     let complete = |number: usize, mut report: Report| {
         if let Some(published) = &published {
             let outcome = published.outcomes.get(number).copied().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A bar on the terminal, or nothing.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use usher_index::Progress;
@@ -14,8 +15,11 @@ const BYTES_ONLY: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
 /// For the stages of a build.
 const STEPS: &str = "{msg} {wide_bar} {human_pos}/{human_len} {eta}";
 
-/// Shows how far reading and building are.
-pub(super) struct Bar(ProgressBar);
+/// Shows how far reading and building are, and remembers when each stage of a build began.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    stages: Mutex<Vec<(&'static str, Instant)>>,
+}
 
 impl Bar {
     /// A bar on stderr, or a hidden one.
@@ -28,7 +32,7 @@ impl Bar {
         if shown {
             bar.enable_steady_tick(DRAWN_EVERY);
         }
-        Self(bar)
+        Self { bar, stages: Mutex::default() }
     }
 
     /// Reading of a file begins.
@@ -38,32 +42,44 @@ impl Bar {
 
     /// So many of its bytes are read.
     pub(super) fn bytes(&self, read: u64) {
-        self.0.set_position(read);
+        self.bar.set_position(read);
     }
 
     /// Takes the bar off the terminal.
     pub(super) fn clear(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
+    }
+
+    /// How many seconds a stage of the build took, up to the next one or now; 0 when there was none of this name.
+    pub(super) fn seconds(&self, name: &str) -> f64 {
+        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = stages.iter().position(|(stage, _)| *stage == name);
+        let lasted = |place: usize| {
+            let ended = stages.get(place + 1).map_or_else(Instant::now, |(_, next)| *next);
+            ended.duration_since(stages[place].1).as_secs_f64()
+        };
+        place.map_or(0.0, lasted)
     }
 
     fn begin(&self, style: &str, message: &str, total: Option<u64>) {
         // The templates are constants; a bad one would only look plain.
-        self.0.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        self.0.set_message(message.to_owned());
-        self.0.reset();
+        self.bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.set_message(message.to_owned());
+        self.bar.reset();
         match total {
-            Some(total) => self.0.set_length(total),
-            None => self.0.unset_length(),
+            Some(total) => self.bar.set_length(total),
+            None => self.bar.unset_length(),
         }
     }
 }
 
 impl Progress for Bar {
     fn stage(&self, name: &'static str, total: u64) {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner).push((name, Instant::now()));
         self.begin(STEPS, name, Some(total));
     }
 
     fn advance(&self, steps: u64) {
-        self.0.inc(steps);
+        self.bar.inc(steps);
     }
 }

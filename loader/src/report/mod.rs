@@ -79,8 +79,20 @@ pub struct Times {
 pub struct Seconds {
     /// Reading and admission of this feed.
     pub read: f64,
-    /// The build that all feeds of the command share.
+    /// The build that all feeds of the command share: the stages below, and what lies between them.
     pub build: f64,
+    /// Of the build: putting the rows in order.
+    #[serde(default)]
+    pub sort: f64,
+    /// Of the build: counting visitors, times and segments.
+    #[serde(default)]
+    pub survey: f64,
+    /// Of the build: making the images, and writing them to disk.
+    #[serde(default)]
+    pub freeze: f64,
+    /// Of the build: the manifest.
+    #[serde(default)]
+    pub publish: f64,
 }
 
 /// Why a feed failed.
@@ -154,14 +166,14 @@ impl Report {
         self.failed = Some(Failure { code: error.code().to_owned(), message: error.to_string() });
     }
 
-    /// Enters what the build made of it.
-    pub fn publish(&mut self, outcome: Outcome, generation: u64, applied: Time, visible: Time, build_seconds: f64) {
+    /// Enters what the build made of it, and where its time went.
+    pub fn publish(&mut self, outcome: Outcome, generation: u64, applied: Time, visible: Time, build: Seconds) {
         self.outcome = Some(outcome);
         self.generation = Some(generation);
         self.times.applied = Some(time::format(applied));
         self.times.visible = Some(time::format(visible));
-        self.seconds.build = build_seconds;
-        let seconds = self.seconds.read + build_seconds;
+        self.seconds = Seconds { read: self.seconds.read, ..build };
+        let seconds = self.seconds.read + build.build;
         self.rows_per_second = if seconds > 0.0 { (self.received as f64 / seconds) as u64 } else { 0 };
     }
 

@@ -74,10 +74,11 @@ impl Report {
 
     fn last_lines(&self, text: &mut String) {
         if let (Some(generation), false) = (self.generation, self.already_delivered) {
-            let Seconds { read, build } = self.seconds;
+            let Seconds { read, build, sort, survey, freeze, publish } = self.seconds;
             let _ = writeln!(
                 text,
-                "  generation {generation}; {read:.2} s reading, {build:.2} s building, {} rows a second",
+                "  generation {generation}; {read:.2} s reading, {build:.2} s building (sort {sort:.2}, survey {survey:.2}, \
+                 freeze {freeze:.2}, publish {publish:.2}), {} rows a second",
                 grouped(self.rows_per_second)
             );
         }

@@ -44,6 +44,11 @@ impl Batch {
         self.share.seal();
     }
 
+    /// Makes room for the rows of another batch within the same bound: sends these to disk when there is little left.
+    pub fn make_room(&mut self) {
+        std::iter::once(&mut self.share).chain(&mut self.absorbed).for_each(Share::make_room);
+    }
+
     /// Takes the rows of another finished batch of the same source.
     pub fn absorb(&mut self, other: Self) {
         debug_assert_eq!(self.source, other.source);

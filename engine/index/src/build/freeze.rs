@@ -6,17 +6,20 @@ use crate::dictionary::Geometry;
 use crate::entry::Entry;
 use crate::error::WriteError;
 use crate::id::Pid;
-use crate::image::{ImageWriter, Shared, WrittenImage};
+use crate::image::{
+    Encoding, ImagePart, ImageWriter, PartWriter, SAMPLE_VISITORS, Shared, WrittenImage, choose_gap_code,
+};
 use crate::times::TimesBuilder;
 
 use super::Progress;
 use super::join::{Join, Part, Visitor};
+use super::share::PARTITION_BITS;
 use super::survey::{Input, Plan};
 
-/// About so many visitors are joined before they are written: a megabyte or two.
+/// About so many visitors are encoded at a time: a megabyte or two of entries.
 const STEP_VISITORS: u32 = 4_096;
-/// So many steps for each thread are joined while as many are written.
-const STEPS_PER_THREAD: usize = 2;
+/// So many steps for each thread are encoded while those before are put together: a block of ordinals for two threads.
+const STEPS_PER_THREAD: usize = 8;
 
 /// The image of one shard, before it is written.
 struct Draft {
@@ -64,7 +67,7 @@ pub fn freeze<T: Send>(
     }
 }
 
-/// Writes one group of steps while the next is joined.
+/// Encodes one wave of steps while the one before is put together.
 fn freeze_shard(
     input: &Input<'_>,
     Draft { part, visitors, times }: Draft,
@@ -75,49 +78,70 @@ fn freeze_shard(
     // At most `MAX_SHARD_VISITORS`: the survey saw to it.
     let geometry = Geometry::new(part.bits, visitors as u32);
     let (times, codes) = times.finish();
-    let mut writer = ImageWriter::new(shared, &times, &codes, part.number, geometry);
     let step_bits = geometry.visitors.div_ceil(STEP_VISITORS).max(1).ilog2();
+    // A partition of rows is sorted whole, so no two steps share one.
+    let step_bits = step_bits.min(PARTITION_BITS.saturating_sub(part.bits));
     let first = part.number << step_bits;
     let steps: Vec<Part> =
         (0..1 << step_bits).map(|step| Part { number: first + step, bits: part.bits + step_bits }).collect();
-    let join = |steps: &[Part]| {
-        let step = |step: &Part| joined(input, *step, finals);
-        steps.to_vec().into_par_iter().map(|part| step(&part)).collect::<Result<Vec<Step>, WriteError>>()
-    };
-    let mut groups = steps.chunks(STEPS_PER_THREAD * rayon::current_num_threads());
-    let mut ready = groups.next().map_or(Ok(Vec::new()), join)?;
+    let wave = STEPS_PER_THREAD * rayon::current_num_threads();
+
+    let mut rest = &steps[..];
+    let mut sample: Vec<Step> = Vec::new();
+    while !rest.is_empty() && sample.iter().map(|step| step.visitors.len()).sum::<usize>() < SAMPLE_VISITORS {
+        let (own, after) = rest.split_at(wave.min(rest.len()));
+        let joined = own.to_vec().into_par_iter().map(|step| joined(input, step, finals));
+        sample.extend(joined.collect::<Result<Vec<Step>, WriteError>>()?);
+        rest = after;
+    }
+    let segments = shared.segments.len() as u32;
+    let gaps = choose_gap_code(segments, geometry.visitors, sample.iter().flat_map(Step::profiles));
+    let encoding = Encoding { geometry, times: &times, codes: &codes, gaps, segments };
+    let encode = |step: Step| step.encode(&encoding, progress);
+    let mut ready: Vec<ImagePart> = sample.into_par_iter().map(encode).collect();
+    let mut waves = rest.chunks(wave);
+    let mut writer = ImageWriter::new(shared, &encoding, part.number);
     while !ready.is_empty() {
-        let write = || ready.iter().try_for_each(|step| step.write(&mut writer, progress));
-        let (written, next) = rayon::join(write, || groups.next().map_or(Ok(Vec::new()), join));
-        written?;
+        let next = || {
+            let steps = waves.next().unwrap_or_default().to_vec().into_par_iter();
+            steps.map(|step| Ok(encode(joined(input, step, finals)?))).collect::<Result<Vec<ImagePart>, WriteError>>()
+        };
+        let (appended, next) = rayon::join(|| writer.append(ready), next);
+        appended?;
         ready = next?;
     }
     writer.finish()
 }
 
 /// The visitors of a small part, with their entries in the order of final ranks.
-#[derive(Default)]
 struct Step {
+    part: Part,
     /// Who, and where their entries end.
     visitors: Vec<(Pid, usize)>,
     entries: Vec<(u32, Entry)>,
 }
 
 impl Step {
-    fn write(&self, writer: &mut ImageWriter<'_>, progress: &dyn Progress) -> Result<(), WriteError> {
-        let mut start = 0;
-        for &(pid, end) in &self.visitors {
-            writer.push(pid, &self.entries[start..end])?;
-            start = end;
-        }
+    /// The entries of each visitor.
+    fn profiles(&self) -> impl Iterator<Item = &[(u32, Entry)]> {
+        let starts = std::iter::once(0).chain(self.visitors.iter().map(|(_, end)| *end));
+        starts.zip(&self.visitors).map(|(start, (_, end))| &self.entries[start..*end])
+    }
+
+    fn encode(self, encoding: &Encoding<'_>, progress: &dyn Progress) -> ImagePart {
+        let geometry = encoding.geometry;
+        let buckets = geometry.bucket_bits - (self.part.bits - geometry.shard_bits);
+        let first = self.part.number as usize & ((1 << (self.part.bits - geometry.shard_bits)) - 1);
+        let mut writer = PartWriter::new(encoding, first << buckets..(first + 1) << buckets);
+        self.visitors.iter().zip(self.profiles()).for_each(|(&(pid, _), entries)| writer.push(pid, entries));
         progress.advance(self.entries.len() as u64);
-        Ok(())
+        writer.finish()
     }
 }
 
 fn joined(input: &Input<'_>, part: Part, finals: &[Option<u32>]) -> Result<Step, WriteError> {
     let mut join = Join::new(input.shards, input.maps, input.rows, input.purge, part)?;
-    let mut step = Step::default();
+    let mut step = Step { part, visitors: Vec::new(), entries: Vec::new() };
     while let Some(Visitor { pid, entries }) = join.next(|_, _| {})? {
         let start = step.entries.len();
         // A rank that left has no entry: the survey counted them.

@@ -177,7 +177,7 @@ impl<'a> Fresh<'a> {
             if self.rows.is_empty() || self.next == PARTITIONS || begins >= self.pids.end {
                 return Ok(());
             }
-            self.rows.sort(self.next, &mut self.sorted)?;
+            self.rows.fetch(self.next, &mut self.sorted)?;
             self.next += 1;
             // A part smaller than a partition begins within it.
             let partition = self.next - 1;

@@ -17,7 +17,7 @@ use super::share::{BELOW_PID, CODE_BITS, PARTITIONS, RANK_BITS, Share};
 const BUCKET_ROWS: usize = 16;
 /// The most buckets that a partition is spread over, as a power of two.
 const MAX_BUCKET_BITS: u32 = 14;
-/// Up to so many rows their visitors are counted; beyond, they are estimated.
+/// Up to so many rows on disk their visitors are counted; beyond, they are estimated.
 const COUNTED_ROWS: u64 = 1 << 20;
 /// In how many partitions visitors are counted for an estimate. Pseudonyms are spread evenly.
 const COUNTED_PARTITIONS: usize = 32;
@@ -52,10 +52,13 @@ pub struct Rows {
     parts: Vec<Part>,
     facts: Vec<Fact>,
     len: u64,
+    /// Whether the rows lie in order already: then none of them is on disk.
+    in_order: bool,
+    visitors: u64,
 }
 
 impl Rows {
-    /// Takes the rows of all batches; ranks are provisional.
+    /// Takes the rows of all batches; ranks are provisional. Rows that are all in memory are put in order there.
     ///
     /// # Errors
     /// When a batch could not keep its rows, or there are too many segments or times to be packed.
@@ -64,7 +67,8 @@ impl Rows {
         bound("segments of one build", ranking.segments.len() as u64, 1 << RANK_BITS)?;
         let times = batches.iter().flat_map(Batch::shares).map(|share| share.entries().len() as u64).sum();
         bound("distinct times of one build", times, u64::from(u32::MAX))?;
-        let mut rows = Self { parts: Vec::new(), facts: Vec::with_capacity(times as usize), len: 0 };
+        let facts = Vec::with_capacity(times as usize);
+        let mut rows = Self { parts: Vec::new(), facts, len: 0, in_order: false, visitors: 0 };
         for (feed, batch) in batches.into_iter().enumerate() {
             for share in batch.whole()?.into_shares() {
                 let first_code = rows.facts.len() as u32;
@@ -73,6 +77,8 @@ impl Rows {
                 rows.parts.push(Part { ranks: ranking.map(share.segments.names()), share, first_code });
             }
         }
+        rows.in_order = rows.parts.iter().all(|part| !part.share.is_on_disk());
+        rows.visitors = if rows.in_order { rows.put_in_order() } else { rows.estimate()? };
         Ok(rows)
     }
 
@@ -88,16 +94,47 @@ impl Rows {
         self.len == 0
     }
 
-    /// About so many visitors are in the rows.
-    ///
-    /// # Errors
-    /// When spilled rows cannot be read.
-    pub fn visitors(&self) -> Result<u64, WriteError> {
+    /// So many visitors are in the rows; about so many when some are on disk.
+    #[must_use]
+    pub fn visitors(&self) -> u64 {
+        self.visitors
+    }
+
+    /// Sorts each partition and puts it back where its rows lay: the build walks them twice. Answers how many visitors
+    /// there are.
+    fn put_in_order(&mut self) -> u64 {
+        let mut partitions: Vec<Vec<&mut [u128]>> = std::iter::repeat_with(Vec::new).take(PARTITIONS).collect();
+        let mut numbers = Vec::new();
+        for Part { share, ranks, first_code } in &mut self.parts {
+            for run in share.runs_mut() {
+                numbers.push((&**ranks, *first_code));
+                run.for_each(|(partition, rows)| partitions[partition].push(rows));
+            }
+        }
+        let sort = |scratch: &mut Sorted, mut pieces: Vec<&mut [u128]>| {
+            scratch.gathered.clear();
+            for (piece, &(ranks, first_code)) in pieces.iter().zip(&numbers) {
+                scratch.gathered.extend(piece.iter().map(|row| translate(*row, ranks, first_code)));
+            }
+            scratch.order();
+            let mut rest = &scratch.rows[..];
+            for piece in &mut pieces {
+                let (own, after) = rest.split_at(piece.len());
+                piece.copy_from_slice(own);
+                rest = after;
+            }
+            scratch.visitors()
+        };
+        partitions.into_par_iter().map_init(Sorted::default, sort).sum()
+    }
+
+    /// About how many visitors there are: pseudonyms are spread evenly.
+    fn estimate(&self) -> Result<u64, WriteError> {
         let counted = if self.len <= COUNTED_ROWS { PARTITIONS } else { COUNTED_PARTITIONS };
         let count = |partition| {
             let mut sorted = Sorted::default();
-            self.sort(partition, &mut sorted)?;
-            Ok(sorted.rows.chunk_by(|a, b| a >> BELOW_PID == b >> BELOW_PID).count() as u64)
+            self.fetch(partition, &mut sorted)?;
+            Ok(sorted.visitors())
         };
         let counts: Result<Vec<u64>, WriteError> = (0..counted).into_par_iter().map(count).collect();
         Ok(counts?.iter().sum::<u64>() * (PARTITIONS / counted) as u64)
@@ -118,42 +155,20 @@ impl Rows {
         (0..group.len()).min_by_key(|&at| self.fact(group[at]).order()).unwrap_or(0)
     }
 
-    /// Sorts the rows of a partition by visitor and provisional rank.
-    ///
-    /// The next bits of the pseudonym spread them over buckets of about sixteen; only within those are rows compared.
-    /// Linear in the rows, as pseudonyms are even.
-    pub(super) fn sort(&self, partition: usize, into: &mut Sorted) -> Result<(), WriteError> {
-        let Sorted { rows, gathered, ends } = into;
-        let length: usize = self.parts.iter().map(|part| part.share.rows(partition)).sum();
-        let bits = (length / BUCKET_ROWS).max(1).ilog2().clamp(1, MAX_BUCKET_BITS);
-        let bucket = |row: u128| (row >> (u128::BITS - bits)) as usize;
-        gathered.clear();
-        gathered.reserve(length);
-        ends.clear();
-        ends.resize(1 << bits, 0);
+    /// The rows of a partition by visitor and provisional rank.
+    pub(super) fn fetch(&self, partition: usize, into: &mut Sorted) -> Result<(), WriteError> {
+        if self.in_order {
+            into.rows.clear();
+            self.parts.iter().for_each(|part| part.share.copy(partition, &mut into.rows));
+            return Ok(());
+        }
+        into.gathered.clear();
+        into.gathered.reserve(self.parts.iter().map(|part| part.share.rows(partition)).sum());
         for Part { share, ranks, first_code } in &self.parts {
-            let read = share.each(partition, |row| {
-                ends[bucket(row)] += 1;
-                gathered.push(translate(row, ranks, *first_code));
-            });
+            let read = share.each(partition, |row| into.gathered.push(translate(row, ranks, *first_code)));
             read.map_err(FileError::new("read the temporary file of rows in", share.folder()))?;
         }
-        let mut total = 0;
-        for end in ends.iter_mut() {
-            total += std::mem::replace(end, total);
-        }
-        rows.clear();
-        rows.resize(gathered.len(), 0);
-        for &row in gathered.iter() {
-            let place = &mut ends[bucket(row)];
-            rows[*place as usize] = row;
-            *place += 1;
-        }
-        let mut start = 0;
-        for &end in ends.iter() {
-            rows[start..end as usize].sort_unstable();
-            start = end as usize;
-        }
+        into.order();
         Ok(())
     }
 }
@@ -165,6 +180,41 @@ pub(super) struct Sorted {
     pub(super) rows: Vec<u128>,
     gathered: Vec<u128>,
     ends: Vec<u32>,
+}
+
+impl Sorted {
+    /// Sorts what was gathered.
+    ///
+    /// The next bits of the pseudonym spread rows over buckets of about sixteen; only within those are rows compared.
+    /// Linear in the rows, as pseudonyms are even.
+    fn order(&mut self) {
+        let Self { rows, gathered, ends } = self;
+        let bits = (gathered.len() / BUCKET_ROWS).max(1).ilog2().clamp(1, MAX_BUCKET_BITS);
+        let bucket = |row: u128| (row >> (u128::BITS - bits)) as usize;
+        ends.clear();
+        ends.resize(1 << bits, 0);
+        gathered.iter().for_each(|&row| ends[bucket(row)] += 1);
+        let mut total = 0;
+        for end in ends.iter_mut() {
+            total += std::mem::replace(end, total);
+        }
+        rows.resize(gathered.len(), 0);
+        for &row in gathered.iter() {
+            let place = &mut ends[bucket(row)];
+            rows[*place as usize] = row;
+            *place += 1;
+        }
+        let mut start = 0;
+        for &end in ends.iter() {
+            rows[start..end as usize].sort_unstable();
+            start = end as usize;
+        }
+    }
+
+    /// How many visitors the rows have.
+    fn visitors(&self) -> u64 {
+        self.rows.chunk_by(|a, b| a >> BELOW_PID == b >> BELOW_PID).count() as u64
+    }
 }
 
 /// The row with its segment's provisional rank and its code in the build.

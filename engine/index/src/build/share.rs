@@ -106,6 +106,14 @@ impl Share {
         self.close_run();
         (self.open, self.homes) = (Vec::new(), Vec::new());
         self.codes.finish();
+        // A build sorts what is on disk as it comes to it: a rest in memory would gain nothing.
+        if self.is_on_disk() {
+            self.spill_or_fail();
+        }
+    }
+
+    /// Sends the rows to disk when they leave little room for others.
+    pub(super) fn make_room(&mut self) {
         if self.memory.as_ref().is_some_and(|memory| memory.is_tight()) {
             self.spill_or_fail();
         }
@@ -196,6 +204,26 @@ impl Share {
             }
         }
         Ok(())
+    }
+
+    /// Whether rows were spilled.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Appends the rows of a partition that are in memory.
+    pub(super) fn copy(&self, partition: usize, into: &mut Vec<u128>) {
+        self.runs.iter().for_each(|run| into.extend_from_slice(run.partition(partition)));
+    }
+
+    /// The rows in memory, run by run; of each run, partition by partition.
+    pub(super) fn runs_mut(&mut self) -> impl Iterator<Item = impl Iterator<Item = (usize, &mut [u128])>> {
+        self.runs.iter_mut().map(|Run { rows, starts }| {
+            let lengths = starts.windows(2).map(|two| (two[1] - two[0]) as usize);
+            lengths
+                .enumerate()
+                .scan(&mut **rows, |rest, (partition, length)| rest.split_off_mut(..length).map(|own| (partition, own)))
+        })
     }
 
     /// How many rows a partition has.

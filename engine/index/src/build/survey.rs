@@ -75,7 +75,7 @@ pub struct Input<'a> {
 /// When an image is damaged, or the index would go beyond the bounds of the format.
 pub fn survey(input: &Input<'_>, segments: usize, feeds: usize, progress: &dyn Progress) -> Result<Plan, WriteError> {
     let present: u64 = input.shards.iter().map(|shard| u64::from(shard.visitors())).sum();
-    let at_most = present + input.rows.visitors()?;
+    let at_most = present + input.rows.visitors();
     let needed = at_most.div_ceil(u64::from(input.shard_visitors)).max(1).next_power_of_two().ilog2() + SPARE_PART_BITS;
     let part_bits = needed.max(input.shards.len().max(1).ilog2()).clamp(MIN_PART_BITS, MAX_PART_BITS);
     let parts = (0..1u32 << part_bits).into_par_iter();

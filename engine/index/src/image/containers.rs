@@ -8,7 +8,7 @@ use crate::bits::BLOCK;
 use crate::bytes::{Cursor, put_varint};
 use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 
-/// Bitmaps begin at multiples of this many bytes of the section: no line of the processor's cache is read twice.
+/// Blocks, and bitmaps within them, begin at multiples of this many bytes of the section: no line of the processor's cache is read twice.
 pub const BITMAP_ALIGNMENT: usize = 64;
 
 /// Where the containers of one block lie; by rank, *everyone* after the last.
@@ -62,6 +62,7 @@ impl BlockDirectory {
         let mut start = 0u64;
         let mut blocks = Vec::new();
         for first in (0..visitors).step_by(BLOCK as usize) {
+            start = start.next_multiple_of(BITMAP_ALIGNMENT as u64);
             let block = Self::read(&mut cursor, slots, (visitors - first).min(BLOCK), policy, start)?;
             start = block.end;
             blocks.push(block);
@@ -110,8 +111,20 @@ impl ContainersWriter {
         Self { policy, directory: Vec::new(), containers: Vec::new() }
     }
 
+    /// Appends the blocks of another writer of the same policy.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.align();
+        self.directory.append(&mut other.directory);
+        self.containers.append(&mut other.containers);
+    }
+
+    fn align(&mut self) {
+        self.containers.resize(self.containers.len().next_multiple_of(BITMAP_ALIGNMENT), 0);
+    }
+
     /// Appends a block: the ordinals of each slot, ascending.
     pub fn block<'o>(&mut self, visitors: u32, slots: impl ExactSizeIterator<Item = &'o [u16]>) {
+        self.align();
         let bits = self.directory.len();
         self.directory.resize(bits + slots.len().div_ceil(8), 0);
         for (slot, ordinals) in slots.enumerate() {
@@ -122,7 +135,7 @@ impl ContainersWriter {
             let members = ordinals.len() as u32;
             put_varint(&mut self.directory, members - 1);
             if self.policy.kind(members) == Kind::Bitmap {
-                self.containers.resize(self.containers.len().next_multiple_of(BITMAP_ALIGNMENT), 0);
+                self.align();
             }
             let start = self.containers.len();
             containers::write(self.policy, ordinals, visitors, &mut self.containers);

@@ -1,10 +1,12 @@
 //! One shard, frozen in one file, both ways round: pseudonym -> profile, segment -> ordinals. FORMAT.md has every byte.
 
 mod batch;
+mod blocks;
 mod containers;
 mod cursor;
 mod header;
 mod names;
+mod part;
 mod reader;
 mod section;
 mod verify;
@@ -15,6 +17,7 @@ pub use containers::{BITMAP_ALIGNMENT, BlockDirectory};
 pub use cursor::ProfileCursor;
 pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, MAGIC};
 pub use names::Names;
+pub use part::{Encoding, ImagePart, PartWriter, SAMPLE_VISITORS, choose_gap_code};
 pub use reader::{Bucket, Image, ProfileRef};
 pub use section::{SECTION_ALIGNMENT, Section, SectionInfo, TRAILER_BYTES, TRAILER_MAGIC};
 pub use writer::{ImageWriter, Shared, WrittenImage};
