@@ -11,7 +11,7 @@ use crate::charter::Charter;
 use crate::checksum::digest;
 use crate::containers::Policy;
 use crate::error::WriteError;
-use crate::files::{charter_name, image_name, manifest_name};
+use crate::files::{Draft, charter_name, image_name, manifest_name};
 use crate::id::IdType;
 use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
 use crate::manifest::{FeedKey, ImageLine, LedgerLine, Manifest, Outcome};
@@ -242,8 +242,10 @@ impl Writer {
         progress.stage("freeze", plan.kept.iter().sum());
         let shared = Shared { tick: self.tick(), segments, policy: self.policy() };
         let generation = self.next_generation()?;
-        let store = |shard, image: WrittenImage| self.store(generation, shard, &image);
-        let images = if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, store)? };
+        let store = |shard, image: WrittenImage, file| self.store(generation, shard, &image, file);
+        let folder = self.snapshot.folder();
+        let images =
+            if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, folder, store)? };
         drop(rows);
         for (line, outcome) in lines.iter_mut().zip(&outcomes) {
             line.outcome = Some(*outcome);
@@ -269,11 +271,11 @@ impl Writer {
         Ok(newest + 1)
     }
 
-    fn store(&self, generation: u64, shard: u32, image: &WrittenImage) -> Result<ImageLine, WriteError> {
+    fn store(&self, generation: u64, shard: u32, image: &WrittenImage, draft: Draft) -> Result<ImageLine, WriteError> {
         let folder = self.snapshot.folder();
         let digest = digest(&image.bytes);
         let file = image_name(generation, shard, &digest);
-        folder.publish(&file, &image.bytes, true)?;
+        draft.publish(&file, &image.bytes, true)?;
         // What the disk gives back, not what was meant to be written.
         Image::open(&folder.join(&file))?.check()?;
         Ok(ImageLine { file, bytes: image.bytes.len() as u64, digest })
