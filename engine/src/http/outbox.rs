@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::limits::{OUTBOX_BYTES, OUTBOX_KEPT_BYTES};
 use super::pace::Pace;
+use super::problem;
 
 /// The outgoing side of a connection.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     }
 }
 
-/// A connection's two sides as hyper sees them.
+/// A connection's two sides as hyper sees them. What hyper says by itself goes out as a problem.
 pub struct Wire<R, W> {
     reads: R,
     outbox: Shared<W>,
@@ -113,7 +114,11 @@ impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Wire<R, W> {
 
 impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Wire<R, W> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.outbox.get().poll_take(cx, bytes)
+        let mut outbox = self.outbox.get();
+        let Some(problem) = problem::in_place_of(bytes) else { return outbox.poll_take(cx, bytes) };
+        // Short, so it is taken whole.
+        ready!(outbox.poll_take(cx, &problem))?;
+        Poll::Ready(Ok(bytes.len()))
     }
 
     /// Done at once: see the module's head for who sends.

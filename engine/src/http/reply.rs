@@ -41,8 +41,13 @@ pub fn json_bytes(body: Vec<u8>) -> Reply {
 /// `value` as JSON.
 #[must_use]
 pub fn json<T: Serialize>(value: &T) -> Reply {
-    let body = serde_json::to_vec(value).expect("our answers are plain structs with string keys");
-    json_bytes(body)
+    json_bytes(text(value))
+}
+
+/// `value` as the text of JSON.
+#[must_use]
+pub fn text<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("our answers are plain structs with string keys")
 }
 
 thread_local! {

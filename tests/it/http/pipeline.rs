@@ -5,7 +5,7 @@ use std::thread::spawn;
 use serde_json::json;
 
 use super::client::{Client, get, post};
-use super::{NONE, Site, quick};
+use super::{NONE, Site, problem, quick};
 
 const LOOKUP: &str = "/v1/visitors/v1/segments";
 const FOUND: &str = r#"{"segments":["interest.theatre"],"audiences":[]}"#;
@@ -46,16 +46,19 @@ fn an_answer_does_not_wait_for_the_one_behind_it() {
 fn what_is_broken_takes_no_answer_with_it() {
     let site = Site::new(quick());
     let garbage = "\u{16}\u{3} no HTTP\r\n\r\n".to_owned();
-    for (before, broken, status) in [
-        (3, garbage.clone(), 400),
-        (MANY, garbage, 400),
-        (2, format!("GET {LOOKUP} HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 431),
+    let large = format!("GET {LOOKUP} HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    for (before, broken, expected) in [
+        (0, &garbage, (400, "bad-head")),
+        (3, &garbage, (400, "bad-head")),
+        (MANY, &garbage, (400, "bad-head")),
+        (2, &large, (431, "head-too-large")),
     ] {
         let mut client = site.client();
-        client.send(get(LOOKUP).repeat(before) + &broken);
+        client.send(get(LOOKUP).repeat(before) + broken);
         found(&mut client, before);
         let reply = client.receive(false);
-        assert_eq!((reply.status, reply.header("connection")), (status, Some("close")));
+        let (status, kind) = problem(&reply);
+        assert_eq!(((status, kind.as_str()), reply.header("connection")), (expected, Some("close")));
     }
 }
 
