@@ -37,7 +37,11 @@ pub async fn attend(socket: TcpStream, app: Arc<App>, pace: Arc<Pace>) {
         .serve_connection(io, Connection::new(app, pace.clone()));
     let mut http = pin!(http);
     let mut turns = Turns { pace, outbox, finishing: false, served: false };
-    poll_fn(|cx| Poll::Ready(turns.pace.listen(cx.waker()))).await;
+    poll_fn(|cx| {
+        turns.pace.listen(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     if let Err(error) = poll_fn(|cx| turns.turn(http.as_mut(), cx)).await {
         tracing::debug!("a connection broke: {error}");
     }
