@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Connections open at once; further ones wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 10_000;
 
+/// Connections that wait in the listener's backlog; the system's own bound (`net.core.somaxconn`) may be lower.
+pub const MAX_BACKLOG: u32 = 4_096;
+
 /// How long a new connection may say nothing.
 pub const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use usher_loader::clock::Clock;
 
 use super::app::App;
 use super::attend::attend;
-use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, Limits};
+use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, Limits, MAX_BACKLOG};
 use super::live::{self, Live};
 use super::metrics::{Metrics, State};
 use super::pool::Pool;
@@ -92,7 +92,7 @@ impl Server {
             .thread_name("http")
             .build()
             .map_err(|error| StartError::Threads(error.into()))?;
-        let listener = runtime.block_on(TcpListener::bind(config.listen)).map_err(|error| match error.kind() {
+        let listener = runtime.block_on(async { listen(config.listen) }).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => StartError::Taken(config.listen),
             _ => StartError::Listen(config.listen, error),
         })?;
@@ -153,6 +153,15 @@ impl Server {
         runtime.shutdown_timeout(LAST_WAIT);
         clean
     }
+}
+
+/// Listens, with room for a burst of connections: what finds none is not refused, but comes again a second later.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does: connections of the process before do not keep the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(MAX_BACKLOG)
 }
 
 /// Accepts connections until `stopped`, then waits for them to finish. False: they did not in time.
