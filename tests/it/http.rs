@@ -17,6 +17,8 @@ use crate::source::root;
 mod client;
 /// Deadlines, draining, following.
 mod life;
+/// Many requests under way.
+mod pipeline;
 use client::{Client, Reply, get, post};
 
 const NOW: i64 = 1_790_000_000;

@@ -7,17 +7,19 @@
 //! | `POST /v1/size` | [`size`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
 //!
-//! socket ([`serve`], [`pace`]) -> request ([`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the
+//! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request ([`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the
 //! generation in force ([`live`]) -> [`reply`] or [`problem`]. `HEAD` works where `GET` does.
 
 pub mod about;
 pub mod app;
+pub mod attend;
 pub mod body;
 pub mod guard;
 pub mod histogram;
 pub mod limits;
 pub mod live;
 pub mod metrics;
+pub mod outbox;
 pub mod pace;
 pub mod pool;
 pub mod problem;
@@ -29,3 +31,4 @@ pub mod serve;
 pub mod service;
 pub mod size;
 pub mod visitors;
+pub mod watch;
