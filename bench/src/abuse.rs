@@ -17,8 +17,8 @@ use crate::victim::{load, text};
 use crate::wire::{Wire, get, post};
 
 const NOW: i64 = 1_800_000_000;
-/// How much later than its deadline a connection may be closed: a watchdog looks every two seconds at the latest, and
-/// the machine has other work.
+/// How much later than its deadline a connection may be closed: the machine has other work, and all of it happens in one
+/// process.
 const SLACK: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOKERS: u32 = 2;

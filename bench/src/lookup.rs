@@ -19,9 +19,9 @@ use crate::{feed_file, machine};
 
 pub mod plain;
 
-/// Lookups of a round.
 /// The goal of opening is for an index of so many visitors.
 const GOAL_VISITORS: u64 = 10_000_000;
+/// Lookups of a round.
 const ROUND: usize = 1 << 15;
 /// Rounds: enough for a median that one disturbed round does not move.
 const ROUNDS: usize = 9;
@@ -45,8 +45,32 @@ pub struct Index {
     pub path: PathBuf,
     /// The key.
     pub key: Key,
-    /// Removed with it.
-    _dir: TempDir,
+    /// Removed with it, unless it was there before.
+    _dir: Option<TempDir>,
+}
+
+/// Where an index of the synthetic workload comes from.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// Where to make the temporary folder
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    work: PathBuf,
+    /// An index of so many synthetic visitors that was made before (its key beside it), instead of making one
+    #[arg(long, conflicts_with = "work")]
+    index: Option<PathBuf>,
+}
+
+impl Place {
+    /// The index of so many visitors.
+    ///
+    /// # Errors
+    /// When it cannot be made, or its key cannot be read.
+    pub fn index(&self, visitors: u64, out: &mut dyn Write) -> Result<Index> {
+        match &self.index {
+            Some(path) => Index::made(path.clone(), None),
+            None => Index::build(visitors, &self.work, out),
+        }
+    }
 }
 
 impl Index {
@@ -83,8 +107,13 @@ impl Index {
         let code = usher_loader::cmd::run(args.iter().chain(&columns), &mut streams);
         ensure!(code == 0, "the loader failed: {}", String::from_utf8_lossy(&errors));
         std::fs::remove_file(&feed)?;
-        let key = Key::from_hex(&std::fs::read_to_string(path.with_extension("key"))?)?;
-        Ok(Self { path, key, _dir: dir })
+        Self::made(path, Some(dir))
+    }
+
+    fn made(path: PathBuf, dir: Option<TempDir>) -> Result<Self> {
+        let key = path.with_extension("key");
+        let text = std::fs::read_to_string(&key).with_context(|| format!("cannot read {}", key.display()))?;
+        Ok(Self { path, key: Key::from_hex(&text)?, _dir: dir })
     }
 
     /// Opens it as a server does.
@@ -135,8 +164,8 @@ pub fn met(met: bool) -> &'static str {
 ///
 /// # Errors
 /// When the index cannot be built or the two sides disagree.
-pub fn run(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
-    let index = Index::build(visitors, work, out)?;
+pub fn run(visitors: u64, place: &Place, out: &mut dyn Write) -> Result<()> {
+    let index = place.index(visitors, out)?;
     let snapshot = index.open()?;
     let (mut workload, mut pids) = (Workload::new(SEED), Vec::new());
     let mut plain = Plain::new(workload.ranked(), visitors as usize);
@@ -281,8 +310,8 @@ fn measure(snapshot: &Snapshot, names: &NameTable, plain: &Plain, pids: &[Pid]) 
 ///
 /// # Errors
 /// When the index cannot be built, or answers wrongly.
-pub fn open(visitors: u64, work: &Path, out: &mut dyn Write) -> Result<()> {
-    let index = Index::build(visitors, work, out)?;
+pub fn open(visitors: u64, place: &Place, out: &mut dyn Write) -> Result<()> {
+    let index = place.index(visitors, out)?;
     let mut workload = Workload::new(SEED);
     let first = workload.visitor();
     let (pid, expected) =

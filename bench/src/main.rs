@@ -56,9 +56,8 @@ enum Command {
         /// How many visitors
         #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         visitors: u64,
-        /// Where to make the temporary folder
-        #[arg(long, default_value_os_t = std::env::temp_dir())]
-        work: PathBuf,
+        #[command(flatten)]
+        place: lookup::Place,
     },
     /// Exact sizes over N synthetic visitors, beside croaring and roaring, and the sweep for the dead
     Size {
@@ -68,15 +67,17 @@ enum Command {
         /// Where to make the temporary folder
         #[arg(long, default_value_os_t = std::env::temp_dir())]
         work: PathBuf,
+        /// Keep the indexes in this folder, and use those that are there
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// The time to open an index of N synthetic visitors, to the first right answer
     Open {
         /// How many visitors
         #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         visitors: u64,
-        /// Where to make the temporary folder
-        #[arg(long, default_value_os_t = std::env::temp_dir())]
-        work: PathBuf,
+        #[command(flatten)]
+        place: lookup::Place,
     },
     /// Lookups over HTTP of N synthetic visitors, beside a static answer and, where redis-server is installed, Redis
     Serve {
@@ -199,9 +200,9 @@ fn main() -> Result<()> {
         Command::Abuse { connections } => abuse::run(&abuse::Plan::new(connections), &mut out).map(drop),
         Command::Golden { dir } => golden::write(&dir),
         Command::Load { visitors, shuffled, work } => load::run(visitors, shuffled, &work, &mut out),
-        Command::Size { visitors, work } => size::run(visitors, &work, &mut out),
-        Command::Lookup { visitors, work } => lookup::run(visitors, &work, &mut out),
-        Command::Open { visitors, work } => lookup::open(visitors, &work, &mut out),
+        Command::Size { visitors, work, keep } => size::run(visitors, &work, keep.as_deref(), &mut out),
+        Command::Lookup { visitors, place } => lookup::run(visitors, &place, &mut out),
+        Command::Open { visitors, place } => lookup::open(visitors, &place, &mut out),
         Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),
         Command::Engine { args } => {
             let args = std::iter::once("usher-engine".to_owned()).chain(args);

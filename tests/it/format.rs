@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use usher_bench::golden::{self, RULES, VISITORS};
-use usher_index::image::{FORMAT_VERSION, HEADER_BYTES, MAX_SHARD_VISITORS, SECTION_ALIGNMENT, Section, TRAILER_BYTES};
+use usher_index::image::{
+    BITMAP_ALIGNMENT, FORMAT_VERSION, HEADER_BYTES, MAX_SHARD_VISITORS, SECTION_ALIGNMENT, Section, TRAILER_BYTES,
+};
 use usher_index::{Bits, IdType, Key, Op, Snapshot, Tick, Time, VisitorId};
 
 fn root() -> PathBuf {
@@ -40,6 +42,8 @@ fn format_md_has_the_numbers_of_the_code() {
         format!("an array: {} |", compact.array_below),
         format!("Elias-Fano coded: {} |", thousands(compact.elias_fano_below.into())),
         format!("others a bitmap: {} |", thousands(compact.sparse_below.into())),
+        format!("*fast* has {} for each", thousands(usher_index::containers::Policy::FAST.array_below.into())),
+        format!("A bitmap begins at a multiple of {BITMAP_ALIGNMENT} bytes"),
         format!("visitors of a shard | {} |", thousands(MAX_SHARD_VISITORS.into())),
         format!("checksum of these {} bytes", TRAILER_BYTES - 16),
     ];

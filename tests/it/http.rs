@@ -19,6 +19,8 @@ mod change;
 mod client;
 /// Deadlines, draining, following.
 mod life;
+/// Many requests under way.
+mod pipeline;
 use client::{Client, Reply, get, post};
 
 const NOW: i64 = 1_790_000_000;

@@ -29,7 +29,10 @@ impl BitWriter {
     }
 }
 
-/// The 57 or more bits that follow bit `at`; zeros past the end.
+/// So many bits of a window are there wherever it begins.
+pub const WINDOW_BITS: u32 = 57;
+
+/// The [`WINDOW_BITS`] or more bits that follow bit `at`; zeros past the end.
 #[inline]
 #[must_use]
 pub fn window(bytes: &[u8], at: usize) -> u64 {
@@ -53,7 +56,7 @@ fn last_word(bytes: &[u8], byte: usize) -> u64 {
 #[inline]
 #[must_use]
 pub fn read(bytes: &[u8], at: usize, width: u32) -> u64 {
-    if width <= 57 {
+    if width <= WINDOW_BITS {
         return window(bytes, at) & ((1u64 << width) - 1);
     }
     let (low, high) = (window(bytes, at) & 0xffff_ffff, window(bytes, at + 32) & ((1u64 << (width - 32)) - 1));

@@ -104,7 +104,7 @@ fn unary_bytes(members: u32, visitors: u32) -> u32 {
 
 impl<'a> Container<'a> {
     /// Reads the bytes as a container of `members` members in a block of `visitors`; `None` when they are too short.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn new(kind: Kind, members: u32, visitors: u32, bytes: &'a [u8]) -> Option<Self> {
         Some(match kind {

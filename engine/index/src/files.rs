@@ -3,11 +3,14 @@
 //! A file appears by a rename, after its bytes are flushed; the folder is flushed after the rename. So a crash leaves
 //! either no file of that name or the whole file, and what has been named stays named.
 
+mod draft;
+
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use draft::Draft;
 
 use crate::error::{FileError, OpenError, WriteError};
 use crate::witness::{Handle, Step, Witness};
@@ -172,22 +175,7 @@ impl Folder {
     /// # Errors
     /// When any step fails; then no file of the name appears.
     pub fn publish(&self, name: &str, bytes: &[u8], replace: bool) -> Result<(), FileError> {
-        let path = self.join(name);
-        let mut file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(fs::Permissions::from_mode(FILE_MODE))
-            .tempfile_in(&self.path)
-            .map_err(FileError::new("create a file in", &self.path))?;
-        let temporary = file.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let handle = self.opened(&temporary, true);
-        file.write_all(bytes).map_err(FileError::new("write", &path))?;
-        self.show(Step::Written { file: handle, offset: 0, bytes });
-        file.as_file().sync_all().map_err(FileError::new("flush", &path))?;
-        self.show(Step::Flushed { file: handle });
-        let renamed = if replace { file.persist(&path) } else { file.persist_noclobber(&path) };
-        renamed.map_err(|e| FileError::new("rename to", &path)(e.error))?;
-        self.show(Step::Renamed { from: &temporary, to: name });
-        self.sync()
+        Draft::new(self, 0)?.publish(name, bytes, replace)
     }
 
     /// Flushes the folder, so that files that came or were renamed stay.

@@ -7,8 +7,8 @@
 //! bits. The code depends on the length of the profile and how far it is read, which are known before a gap is decoded,
 //! so no read waits for the rank before it.
 
-use crate::bitpack::{BitWriter, window};
-use crate::huffman::{codes, lengths, table};
+use crate::bitpack::{BitWriter, WINDOW_BITS, window};
+use crate::huffman::{MAX_CODE_BITS, codes, lengths, table};
 
 /// Code 1.
 pub const NIBBLES: u8 = 1;
@@ -17,6 +17,8 @@ pub const HUFFMAN: u8 = 2;
 /// Contexts: twelve classes of length, ten of place.
 pub const CONTEXTS: usize = 12 * PLACES;
 const PLACES: usize = 10;
+/// The place class of the last gap; the one before it has the next.
+const LAST_PLACE: usize = 8;
 const LAST: u64 = 8;
 /// The most nibbles of a gap: 32 bits, three a nibble.
 const MAX_NIBBLES: u32 = 11;
@@ -36,8 +38,40 @@ pub struct Tables {
     symbols: usize,
     lengths: Vec<u8>,
     codes: Vec<u8>,
-    /// Symbol and length for each context and eight bits.
-    decode: Vec<(u8, u8)>,
+    /// What a code of each context and eight bits says.
+    decode: Vec<[Step; 256]>,
+    /// The smallest gap of each symbol, and of what is none.
+    bases: [u64; 2 * MAX_SYMBOLS],
+    /// Whether two gaps of any symbols lie within one window.
+    two_a_window: bool,
+}
+
+/// What a code says: the symbol in the low 7 bits, then the length of the code in 4, of the extra bits in 5. Two bytes, so
+/// that the tables of 120 contexts are not far beyond the first cache.
+#[derive(Clone, Copy)]
+struct Step(u16);
+
+/// The symbol of what is no code: its gap is beyond all ranks, so that one look at the last rank finds it.
+const NO_SYMBOL: usize = MAX_SYMBOLS;
+/// The gap of what is no code.
+const NO_GAP: u64 = 1 << 40;
+
+impl Step {
+    fn new(symbol: u8, length: u8) -> Self {
+        if length == 0 {
+            return Self(NO_SYMBOL as u16);
+        }
+        let (_, extra) = gap_of(symbol.into());
+        Self(u16::from(symbol) | u16::from(length) << 7 | (extra as u16) << 11)
+    }
+
+    /// The gap whose code and extra bits are the lowest of the word, and how many bits they are.
+    #[inline]
+    fn gap(self, word: u64, bases: &[u64; 2 * MAX_SYMBOLS]) -> (u64, u32) {
+        let (length, extra) = (u32::from(self.0 >> 7 & 15), u32::from(self.0 >> 11));
+        let low = (word >> length) & ((1u64 << extra) - 1);
+        (bases[usize::from(self.0 & 127)] + low, length + extra)
+    }
 }
 
 /// The symbol of a gap, the number of its extra bits, and they.
@@ -86,7 +120,7 @@ fn class_of(length: usize) -> usize {
 #[inline]
 fn place_of(place: usize, length: usize, step: u64) -> usize {
     let left = length - place;
-    if left <= 2 { 7 + left } else { ((place as u64 * step) >> 16) as usize }
+    if left <= 2 { LAST_PLACE - 1 + left } else { ((place as u64 * step) >> 16) as usize }
 }
 
 #[inline]
@@ -150,10 +184,18 @@ impl GapCounts {
 
 impl Tables {
     fn new(symbols: usize, lengths: Vec<u8>) -> Option<Self> {
-        let mut all = Self { symbols, codes: Vec::with_capacity(lengths.len()), decode: Vec::new(), lengths };
+        let longest = MAX_CODE_BITS + gap_of(symbols.saturating_sub(1) as u32).1;
+        let two_a_window = 2 * longest <= WINDOW_BITS;
+        let base = |symbol| if symbol < NO_SYMBOL { gap_of(symbol as u32).0.into() } else { NO_GAP };
+        let bases = std::array::from_fn(base);
+        let (codes_of_all, decode) = (Vec::with_capacity(lengths.len()), Vec::new());
+        let mut all = Self { symbols, codes: codes_of_all, decode, lengths, bases, two_a_window };
         for context in all.lengths.chunks(symbols) {
             let codes = codes(context)?;
-            all.decode.extend(table(context, &codes));
+            let mut steps = [Step(NO_SYMBOL as u16); 256];
+            let table = table(context, &codes);
+            steps.iter_mut().zip(table).for_each(|(step, (symbol, length))| *step = Step::new(symbol, length));
+            all.decode.push(steps);
             all.codes.extend(codes);
         }
         Some(all)
@@ -250,101 +292,41 @@ fn read_nibbles(bytes: &[u8], length: usize, mut each: impl FnMut(u32)) -> Optio
 impl Tables {
     #[inline]
     fn read(&self, bytes: &[u8], length: usize, mut each: impl FnMut(u32)) -> Option<usize> {
-        let (class, step) = (class_of(length), step_of(length));
-        let (mut at, mut next) = (0usize, 0u64);
-        for place in 0..length {
-            let word = window(bytes, at);
-            let context = class + place_of(place, length, step);
-            let (symbol, bits) = *self.decode.get(context << 8 | (word & 0xff) as usize)?;
-            if bits == 0 {
-                return None;
+        let contexts = self.decode.get(class_of(length)..)?.first_chunk::<PLACES>()?;
+        let (step, bases) = (step_of(length), &self.bases);
+        let (mut at, mut place, mut next) = (0usize, 0u64, 0u64);
+        let mut gap = |context: usize, word: u64| {
+            let (gap, bits) = contexts[context][(word & 0xff) as usize].gap(word, bases);
+            each((next + gap) as u32);
+            next += gap + 1;
+            bits
+        };
+        let before_last = length.saturating_sub(2);
+        // The context of a place: its eighth of the profile. Never beyond 7, as the place is below the length.
+        let mut context = || {
+            let context = (place >> 16) as usize & 7;
+            place += step;
+            context
+        };
+        let mut left = before_last;
+        if self.two_a_window {
+            while left >= 2 {
+                let word = window(bytes, at);
+                let first = gap(context(), word);
+                let second = gap(context(), word >> first);
+                at += (first + second) as usize;
+                left -= 2;
             }
-            let (base, extra) = gap_of(symbol.into());
-            let low = (word >> bits) as u32 & ((1 << extra) - 1);
-            let rank = u32::try_from(next + u64::from(base + low)).ok()?;
-            each(rank);
-            next = u64::from(rank) + 1;
-            at += (u32::from(bits) + extra) as usize;
         }
-        Some(at.div_ceil(8))
+        for _ in 0..left {
+            at += gap(context(), window(bytes, at)) as usize;
+        }
+        for context in (LAST_PLACE..LAST_PLACE + length - before_last).rev() {
+            at += gap(context, window(bytes, at)) as usize;
+        }
+        (next <= 1 << 32).then_some(at.div_ceil(8))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn code_for(profiles: &[Vec<u32>], segments: u32, share: f64) -> GapCode {
-        let mut counts = GapCounts::new(segments);
-        profiles.iter().for_each(|ranks| counts.note(ranks.iter().copied()));
-        counts.choose(share)
-    }
-
-    fn assert_round_trips(code: &GapCode, ranks: &[u32]) {
-        let mut bytes = Vec::new();
-        code.write(ranks.iter().copied(), &mut bytes);
-        let exact = bytes.len();
-        for more in [0, 1, 20] {
-            bytes.resize(exact + more, 0xa5);
-            let mut read = Vec::new();
-            assert_eq!(code.read(&bytes, ranks.len(), |rank| read.push(rank)), Some(exact));
-            assert_eq!(read, ranks);
-        }
-    }
-
-    fn profiles(segments: u32) -> Vec<Vec<u32>> {
-        let skewed = |i: u64| ((i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24)).powi(4);
-        let rank = |i: u64| (skewed(i) * f64::from(segments)) as u32;
-        let profile = |p: u64| {
-            let mut ranks: Vec<u32> = (0..1 + p * p % 130).map(|i| rank(p * 1_000 + i)).collect();
-            ranks.sort_unstable();
-            ranks.dedup();
-            ranks
-        };
-        (0..400).map(profile).collect()
-    }
-
-    #[test]
-    fn symbols_cover_all_gaps() {
-        for gap in (0..10_000).chain([1 << 20, u32::MAX - 1, u32::MAX]) {
-            let (symbol, extra, low) = symbol_of(gap);
-            assert_eq!(gap_of(symbol as u32), (gap - low, extra), "gap {gap}");
-            assert!(symbol < MAX_SYMBOLS);
-        }
-    }
-
-    #[test]
-    fn both_codes_round_trip_and_tables_are_kept() {
-        for segments in [1, 5, 300, 20_000, u32::MAX] {
-            let profiles = profiles(segments.min(1 << 30));
-            let tables = code_for(&profiles, segments, 1_000.0);
-            assert_eq!(tables.number(), HUFFMAN, "{segments} segments");
-            let mut kept = Vec::new();
-            tables.write_tables(&mut kept);
-            let again = GapCode::read_tables(HUFFMAN, &kept).expect("what was written");
-            for code in [&GapCode::Nibbles, &tables, &again] {
-                profiles.iter().for_each(|ranks| assert_round_trips(code, ranks));
-                assert_round_trips(code, &[segments - 1]);
-            }
-            assert!(GapCode::read_tables(HUFFMAN, &kept[1..]).is_none());
-            assert!(GapCode::read_tables(3, &kept).is_none() && GapCode::read_tables(NIBBLES, &kept).is_none());
-        }
-    }
-
-    #[test]
-    fn a_small_image_does_without_tables() {
-        assert_eq!(code_for(&profiles(300)[..3], 300, 1.0).number(), NIBBLES);
-    }
-
-    #[test]
-    fn what_is_no_code_is_none() {
-        // Two gaps of eleven nibbles each with all bits set: beyond 32 bits.
-        let beyond = [0x77, 0x77, 0x77, 0x77, 0x77, 0x7f, 0x77, 0x77, 0x77, 0x77, 0xf7];
-        assert_eq!(GapCode::Nibbles.read(&beyond, 2, |_| {}), None);
-        assert_eq!(GapCode::Nibbles.read(&[0x77; 9], 1, |_| {}), None);
-        let lengths = [[1, 0]; CONTEXTS].concat();
-        let half = GapCode::Huffman(Box::new(Tables::new(2, lengths).expect("a prefix code")));
-        assert_eq!(half.read(&[0], 3, |_| {}), Some(1));
-        assert_eq!(half.read(&[1], 3, |_| {}), None);
-    }
-}
+mod tests;

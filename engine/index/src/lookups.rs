@@ -1,10 +1,9 @@
 //! Where do these visitors belong, many at a time: the memory accesses of a group of lookups overlap.
 
-use std::hint::black_box;
-
 use crate::error::ImageError;
 use crate::id::Pid;
-use crate::image::{Image, Search, touch};
+use crate::image::{Image, Search};
+use crate::mmap::prefetch;
 use crate::profiles::ProfileBytes;
 use crate::snapshot::Snapshot;
 use crate::time::Tick;
@@ -30,7 +29,9 @@ impl Lookups {
         self.live.clear();
         if let Some(shard) = snapshot.shard_of(pid) {
             let image = shard.image();
-            if let Some(profile) = Search::begin(image, pid)?.find()? {
+            let search = Search::begin(image, pid)?;
+            search.prefetch_all();
+            if let Some((_, profile)) = search.find()? {
                 image.live(profile, now, &mut self.codes, &mut self.live)?;
             }
         }
@@ -68,21 +69,25 @@ type Found<'s> = Option<(&'s Image, ProfileBytes<'s>)>;
 /// The profiles of a group, with their first lines on the way to the cache. Each stage is a loop of its own, and no
 /// access of a stage depends on another of the same stage.
 fn find<'s>(snapshot: &'s Snapshot, group: &[Pid]) -> Result<[Found<'s>; GROUP], ImageError> {
+    let shards = || group.iter().filter_map(|&pid| Some((snapshot.shard_of(pid)?.image(), pid)));
+    shards().for_each(|(image, pid)| Search::announce(image, pid));
     let mut searches: [Option<(&'s Image, Search<'s>)>; GROUP] = [None; GROUP];
     for (search, &pid) in searches.iter_mut().zip(group) {
         if let Some(shard) = snapshot.shard_of(pid) {
-            *search = Some((shard.image(), Search::begin(shard.image(), pid)?));
+            let begun = Search::begin(shard.image(), pid)?;
+            begun.prefetch();
+            *search = Some((shard.image(), begun));
         }
     }
-    let records = searches.iter().flatten().fold(0, |sum: u8, (_, search)| sum.wrapping_add(search.touch()));
-    black_box(records);
     let mut found: [Found<'s>; GROUP] = [None; GROUP];
     for (found, search) in found.iter_mut().zip(&searches) {
         if let Some((image, search)) = search {
-            *found = search.find()?.map(|profile| (*image, profile));
+            *found = search.find()?.map(|(_, profile)| (*image, profile));
+            if let Some((_, profile)) = found {
+                prefetch(profile.tail, profile.length);
+            }
         }
     }
-    black_box(found.iter().flatten().fold(0, |sum: u8, (_, profile)| sum.wrapping_add(touch(profile.tail))));
     Ok(found)
 }
 

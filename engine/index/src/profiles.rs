@@ -3,6 +3,7 @@
 use crate::bytes::{Cursor, put_varint};
 use crate::entry::Entry;
 use crate::gaps::GapCode;
+use crate::time::Tick;
 use crate::times::{Packing, TimeCodes, Times};
 
 /// Appends a profile. Ranks ascend strictly.
@@ -60,6 +61,27 @@ impl<'a> Profile<'a> {
         Some(Self { length, codes, gaps: cursor.rest(), gap_bytes, times, packing, code })
     }
 
+    /// Leaves in `into`, for each entry in the order of ranks, whether it is live; `None` for a code that no table has.
+    #[inline]
+    pub fn live(&self, now: Tick, into: &mut Vec<bool>) -> Option<()> {
+        // The kind of the table is asked for once, and neither check is a branch within the loop.
+        let mut sound = true;
+        let mut check = |entry: Option<Entry>| {
+            sound &= entry.is_some();
+            let Entry { observed, expiry } = entry.unwrap_or(Entry { observed: now, expiry: now });
+            (expiry > now) & (expiry > observed)
+        };
+        match self.times {
+            Times::Pairs(pairs) => {
+                self.packing.map(self.codes, self.length, into, |code| check(pairs.get(code as usize).copied()));
+            }
+            Times::Split { .. } => {
+                self.packing.map(self.codes, self.length, into, |code| check(self.times.entry(code)));
+            }
+        }
+        sound.then_some(())
+    }
+
     /// Calls `each` with every code, in the order of ranks.
     #[inline]
     pub fn each_code(&self, each: impl FnMut(u64)) {
@@ -98,7 +120,6 @@ impl<'a> Profile<'a> {
 mod tests {
     use super::*;
     use crate::gaps::GapCounts;
-    use crate::time::Tick;
     use crate::times::TimesBuilder;
 
     fn round_trip(ranks: &[u32]) {

@@ -1,15 +1,22 @@
 //! Who is dead at a tick. Containers hold every entry of life > 0; a sweep walks the profiles for those whose end has
 //! come, and whoever counts takes them out.
 
+use std::hint::black_box;
+
 use crate::bits::{BLOCK, Bits};
 use crate::error::ImageError;
-use crate::image::{Image, Section};
+use crate::image::{Bucket, Image, Section};
 use crate::profiles::Profile;
 use crate::time::Tick;
 use crate::times::Times;
 
 /// A next expiry that is further from the base than two bytes tell: look.
 const FAR: u16 = u16::MAX;
+
+/// The mark of an end that has come; no end to come is at tick 0.
+const DIED: u32 = 0;
+/// So many records are loaded ahead.
+const AHEAD: usize = 8;
 
 /// The dead of one image at one tick.
 pub struct Sweep {
@@ -57,27 +64,21 @@ impl Sweep {
 
     fn advance(&self, image: &Image, tick: Tick) -> Result<Self, ImageError> {
         let ends = Ends::of(image.times());
-        let mut walk = Walk { image, ends: &ends, before: self.tick.get(), now: tick.get(), found: Vec::new() };
+        let (before, now) = (self.tick.get(), tick.get());
+        let mut walk = Walk { image, ends: &ends, before, now, marks: ends.marks(before, now), found: Vec::new() };
         let mut sweep = Self { tick, segments: self.segments, dead: Vec::new(), next: self.next.clone() };
         let due = after(image, tick);
-        let visitors = image.header().geometry.visitors;
-        for (index, next) in sweep.next.iter_mut().enumerate() {
-            if *next > due && *next != FAR {
-                continue;
+        let touched = |next: u16| next <= due || next == FAR;
+        let looked: Vec<usize> = (0..sweep.next.len()).filter(|&index| touched(sweep.next[index])).collect();
+        for group in looked.chunks(AHEAD) {
+            let buckets = group.iter().map(|&index| image.bucket(index)).collect::<Result<Vec<_>, _>>()?;
+            // The misses of a group happen at the same time.
+            black_box(buckets.iter().fold(0, |sum: u8, bucket| sum.wrapping_add(bucket.touch())));
+            for (&index, bucket) in group.iter().zip(&buckets) {
+                let soonest = self.look(image, bucket, &mut sweep.dead, &mut walk)?;
+                // Without anyone left there is nothing to look for until counting from the base ends.
+                sweep.next[index] = if soonest == u32::MAX { FAR - 1 } else { after(image, Tick::new(soonest)) };
             }
-            let bucket = image.bucket(index)?;
-            let mut soonest = u32::MAX;
-            for (ordinal, bytes) in (bucket.start..).zip(bucket.profiles()) {
-                let block = (ordinal / BLOCK) as usize;
-                while sweep.dead.len() < block {
-                    self.close(&mut sweep.dead, &mut walk.found);
-                }
-                let profile = bytes.and_then(|bytes| image.profile(bytes).ok()).filter(|_| ordinal < visitors);
-                let visited = profile.and_then(|profile| walk.visit(ordinal as u16, &profile, &mut soonest));
-                visited.ok_or_else(|| image.damaged(Section::Records, "sound profiles"))?;
-            }
-            // Without anyone left there is nothing to look for until counting from the base ends.
-            *next = if soonest == u32::MAX { FAR - 1 } else { after(image, Tick::new(soonest)) };
         }
         while sweep.dead.len() < self.dead.len() {
             self.close(&mut sweep.dead, &mut walk.found);
@@ -85,10 +86,33 @@ impl Sweep {
         Ok(sweep)
     }
 
+    /// Looks at the visitors of a bucket, and ends the blocks before them. The soonest death to come.
+    fn look(
+        &self,
+        image: &Image,
+        bucket: &Bucket<'_>,
+        closed: &mut Vec<Dead>,
+        walk: &mut Walk<'_>,
+    ) -> Result<u32, ImageError> {
+        let mut soonest = u32::MAX;
+        for (ordinal, bytes) in (bucket.start..).zip(bucket.profiles()) {
+            let block = (ordinal / BLOCK) as usize;
+            while closed.len() < block {
+                self.close(closed, &mut walk.found);
+            }
+            let known = ordinal < image.header().geometry.visitors;
+            let profile = bytes.and_then(|bytes| image.profile(bytes).ok()).filter(|_| known);
+            let visited = profile.and_then(|profile| walk.visit(ordinal as u16, &profile, &mut soonest));
+            visited.ok_or_else(|| image.damaged(Section::Records, "sound profiles"))?;
+        }
+        Ok(soonest)
+    }
+
     /// Ends a block: the dead of before and those found, emptied.
     fn close(&self, closed: &mut Vec<Dead>, found: &mut Vec<(u32, u16)>) {
-        let old = self.dead.get(closed.len()).cloned().unwrap_or_default();
-        closed.push(if found.is_empty() { old } else { old.with(self.segments, found) });
+        let none = Dead::default();
+        let old = self.dead.get(closed.len()).unwrap_or(&none);
+        closed.push(if found.is_empty() { old.clone() } else { old.with(self.segments, found) });
         found.clear();
     }
 
@@ -104,6 +128,13 @@ impl Sweep {
     #[must_use]
     pub fn dead(&self, block: usize, rank: u32) -> &[u16] {
         self.dead.get(block).map_or(&[], |dead| dead.of(rank as usize))
+    }
+
+    /// Whether nobody of the block is dead.
+    #[inline]
+    #[must_use]
+    pub fn is_clean(&self, block: usize) -> bool {
+        self.dead.get(block).is_none_or(|dead| dead.ordinals.is_empty())
     }
 
     /// Takes the dead of a segment (or those who have nothing left) out of a block.
@@ -122,27 +153,37 @@ impl Dead {
 
     /// These and more, which are grouped by counting: `found` has ranks with ordinals that ascend for each rank.
     fn with(&self, segments: u32, found: &[(u32, u16)]) -> Self {
-        let mut counts = vec![0u32; segments as usize + 1];
-        found.iter().for_each(|(rank, _)| counts[*rank as usize] += 1);
-        let mut sum = 0;
-        for (rank, count) in counts.iter_mut().enumerate() {
-            let total = *count + self.of(rank).len() as u32;
-            *count = sum;
-            sum += total;
+        let mut fresh = vec![0u32; segments as usize + 1];
+        found.iter().for_each(|(rank, _)| fresh[*rank as usize] += 1);
+        let mut ends = self.ends.clone();
+        ends.resize(fresh.len(), 0);
+        let mut ordinals = vec![0u16; self.ordinals.len() + found.len()];
+        // The old ones up to a rank with fresh ones are copied at once; the fresh ones come behind those of their rank.
+        let (mut added, mut copied) = (0, 0);
+        for (end, fresh) in ends.iter_mut().zip(&mut fresh) {
+            if *fresh > 0 {
+                let old = copied..*end as usize;
+                ordinals[old.start + added..old.end + added].copy_from_slice(&self.ordinals[old.clone()]);
+                copied = old.end;
+                let count = std::mem::replace(fresh, (old.end + added) as u32);
+                added += count as usize;
+            }
+            *end += added as u32;
         }
-        let (mut places, mut ordinals) = (counts, vec![0u16; sum as usize]);
-        let mut ends = places.clone();
-        let mut put = |rank: usize, ordinal: u16| {
-            ordinals[places[rank] as usize] = ordinal;
-            places[rank] += 1;
-        };
-        (0..=segments as usize).for_each(|rank| self.of(rank).iter().for_each(|&ordinal| put(rank, ordinal)));
-        found.iter().for_each(|&(rank, ordinal)| put(rank as usize, ordinal));
-        let starts = std::mem::replace(&mut ends, places);
-        for (rank, (&start, &end)) in starts.iter().zip(&ends).enumerate() {
-            if !self.of(rank).is_empty() {
+        ordinals[copied + added..].copy_from_slice(&self.ordinals[copied..]);
+        for &(rank, ordinal) in found {
+            let place = &mut fresh[rank as usize];
+            ordinals[*place as usize] = ordinal;
+            *place += 1;
+        }
+        if !self.ordinals.is_empty() {
+            let mut start = 0;
+            for (rank, (&end, &last)) in ends.iter().zip(&fresh).enumerate() {
                 // Two runs that ascend: the stable sort merges them.
-                ordinals[start as usize..end as usize].sort();
+                if last == end && !self.of(rank).is_empty() {
+                    ordinals[start as usize..end as usize].sort();
+                }
+                start = end;
             }
         }
         Self { ends, ordinals }
@@ -166,6 +207,17 @@ impl<'t> Ends<'t> {
         }
     }
 
+    /// The marks of a walk.
+    fn marks(&self, before: u32, now: u32) -> Vec<u32> {
+        let Self::Table(ends) = self else { return Vec::new() };
+        let mark = |&end: &u32| match end {
+            end if end > now => end,
+            end if end > before => DIED,
+            _ => u32::MAX,
+        };
+        ends.iter().map(mark).collect()
+    }
+
     /// `None` for a code that no table has.
     #[inline]
     fn end(&self, code: u64) -> Option<u32> {
@@ -182,6 +234,9 @@ struct Walk<'a> {
     ends: &'a Ends<'a>,
     before: u32,
     now: u32,
+    /// What each code means to the walk: [`DIED`], the end that is to come, or the greatest number for what neither lives
+    /// nor dies. Empty where codes have no table.
+    marks: Vec<u32>,
     /// Rank and ordinal of the present block.
     found: Vec<(u32, u16)>,
 }
@@ -190,6 +245,19 @@ impl Walk<'_> {
     /// Looks at the codes, and at the ranks only when something has died. Notes the soonest death to come.
     #[inline]
     fn visit(&mut self, ordinal: u16, profile: &Profile<'_>, soonest: &mut u32) -> Option<()> {
+        let mut least = if self.marks.is_empty() { DIED } else { u32::MAX };
+        if !self.marks.is_empty() {
+            profile.each_code(|code| least = least.min(self.marks.get(code as usize).copied().unwrap_or(DIED)));
+        }
+        if least != DIED {
+            *soonest = least.min(*soonest);
+            return Some(());
+        }
+        self.gather(ordinal, profile, soonest)
+    }
+
+    /// Looks at every end, and at the ranks when one has come.
+    fn gather(&mut self, ordinal: u16, profile: &Profile<'_>, soonest: &mut u32) -> Option<()> {
         let (before, now) = (self.before, self.now);
         let (mut next, mut died, mut known) = (u32::MAX, false, true);
         profile.each_code(|code| {

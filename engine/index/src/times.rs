@@ -245,6 +245,41 @@ impl Packing {
         writer.flush(into);
     }
 
+    /// Leaves in `into` what `of` says of each of the `length` codes of the section. Zeros past the end of the bytes.
+    #[inline]
+    pub fn map<T: Copy + Default>(self, bytes: &[u8], length: usize, into: &mut Vec<T>, mut of: impl FnMut(u64) -> T) {
+        into.clear();
+        into.resize(length, T::default());
+        if self.count == 0 || self.single == 0 {
+            let mut slots = into.iter_mut();
+            self.each(bytes, length, |code| {
+                if let Some(slot) = slots.next() {
+                    *slot = of(code);
+                }
+            });
+            return;
+        }
+        let (twos, last) = into.as_chunks_mut::<2>();
+        let mut at = 0;
+        for two in twos {
+            let both = read(bytes, at, self.double);
+            at += self.double as usize;
+            let first = self.first(both);
+            *two = [of(first), of(both - first * self.count)];
+        }
+        if let [last] = last {
+            *last = of(read(bytes, at, self.single));
+        }
+    }
+
+    /// The first of two codes.
+    #[inline]
+    fn first(self, both: u64) -> u64 {
+        let first = ((u128::from(both) * u128::from(self.reciprocal)) >> 64) as u64;
+        debug_assert_eq!(first, both / self.count);
+        first
+    }
+
     /// Calls `each` with the codes of the section of `length` codes, in order. Zeros past the end of the bytes.
     #[inline]
     pub fn each(self, bytes: &[u8], length: usize, mut each: impl FnMut(u64)) {
@@ -258,8 +293,7 @@ impl Packing {
         }
         for i in 0..length / 2 {
             let both = read(bytes, i * self.double as usize, self.double);
-            let first = ((u128::from(both) * u128::from(self.reciprocal)) >> 64) as u64;
-            debug_assert_eq!(first, both / self.count);
+            let first = self.first(both);
             each(first);
             each(both - first * self.count);
         }

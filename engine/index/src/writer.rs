@@ -10,8 +10,9 @@ use crate::build::{
 };
 use crate::charter::Charter;
 use crate::checksum::digest;
+use crate::containers::Policy;
 use crate::error::WriteError;
-use crate::files::{Folder, charter_name, image_name, manifest_name};
+use crate::files::{Draft, Folder, charter_name, image_name, manifest_name};
 use crate::fold::{Folding, oldest_tick, veil};
 use crate::id::IdType;
 use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
@@ -52,6 +53,7 @@ pub struct Writer {
     key: Key,
     charter: Option<Charter>,
     shard_visitors: u32,
+    policy: Option<Policy>,
     memory: Arc<Memory>,
     bars: Bars,
     folding: Option<Folding>,
@@ -77,8 +79,8 @@ impl Writer {
         let memory = Arc::new(Memory::new(folder.path(), DEFAULT_MEMORY_BYTES));
         let snapshot = Snapshot::open_in(folder, Some(key.clone()))?;
         let bars = Bars::new(Arc::clone(snapshot.veils()));
-        let (charter, folding, shard_visitors) = (None, None, MAX_SHARD_VISITORS);
-        Ok(Self { snapshot, key, charter, shard_visitors, memory, bars, folding, _lock: lock })
+        let (charter, folding, policy, shard_visitors) = (None, None, None, MAX_SHARD_VISITORS);
+        Ok(Self { snapshot, key, charter, shard_visitors, policy, memory, bars, folding, _lock: lock })
     }
 
     /// The generation that is the base.
@@ -114,6 +116,19 @@ impl Writer {
     /// [`MAX_SHARD_VISITORS`], which is the default.
     pub fn limit_shards(&mut self, visitors: u32) {
         self.shard_visitors = visitors.clamp(1, MAX_SHARD_VISITORS);
+    }
+
+    /// The thresholds of container kinds that the next images will have: those set, else those of the base, else
+    /// [`Policy::COMPACT`].
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let base = self.snapshot.shards().first().map(|shard| shard.image().header().policy);
+        self.policy.or(base).unwrap_or(Policy::COMPACT)
+    }
+
+    /// Sets the thresholds of container kinds for the next images; later loads keep them.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = Some(policy);
     }
 
     /// Bounds the memory of the build, in bytes: at least [`MIN_MEMORY_BYTES`](crate::build::MIN_MEMORY_BYTES), by
@@ -266,10 +281,12 @@ impl Writer {
         let Settled { segments, ranks } = ranking.settle(&plan.kept, &plan.members, kept);
         let (memberships, visitors) = (plan.members.iter().sum(), plan.visitors());
         progress.stage("freeze", plan.kept.iter().sum());
-        let shared = Shared { tick: self.tick(), segments };
+        let shared = Shared { tick: self.tick(), segments, policy: self.policy() };
         let generation = self.next_generation()?;
-        let store = |shard, image: WrittenImage| self.store(generation, shard, &image);
-        let images = if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, store)? };
+        let store = |shard, image: WrittenImage, file| self.store(generation, shard, &image, file);
+        let folder = self.snapshot.folder();
+        let images =
+            if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, folder, store)? };
         drop(rows);
         for (line, outcome) in lines.iter_mut().zip(&outcomes) {
             line.outcome = Some(*outcome);
@@ -298,11 +315,11 @@ impl Writer {
         Ok(newest + 1)
     }
 
-    fn store(&self, generation: u64, shard: u32, image: &WrittenImage) -> Result<ImageLine, WriteError> {
+    fn store(&self, generation: u64, shard: u32, image: &WrittenImage, draft: Draft) -> Result<ImageLine, WriteError> {
         let folder = self.snapshot.folder();
         let digest = digest(&image.bytes);
         let file = image_name(generation, shard, &digest);
-        folder.publish(&file, &image.bytes, true)?;
+        draft.publish(&file, &image.bytes, true)?;
         // What the disk gives back, not what was meant to be written.
         Image::open(&folder.join(&file))?.check()?;
         Ok(ImageLine { file, bytes: image.bytes.len() as u64, digest })

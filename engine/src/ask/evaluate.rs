@@ -46,6 +46,8 @@ pub struct Evaluator<'s> {
     plan: &'s Conjunction,
     /// The ranks, when the plan is nothing but segments.
     plain: Option<Vec<u32>>,
+    /// Whether nothing in the plan is nested.
+    flat: bool,
 }
 
 impl<'s> Evaluator<'s> {
@@ -57,7 +59,8 @@ impl<'s> Evaluator<'s> {
         };
         let alone = plan.without.ranks.is_empty() && plan.without.nested.is_empty() && plan.of.len() <= MAX_PLAIN;
         let plain = if alone { plan.of.iter().map(only).collect() } else { None };
-        Self { shard, sweep, plan, plain }
+        let flat = plan.of.iter().chain([&plan.without]).all(|union| union.nested.is_empty());
+        Self { shard, sweep, plan, plain, flat }
     }
 
     /// How many visitors of the block are in the set.
@@ -69,20 +72,56 @@ impl<'s> Evaluator<'s> {
             return self.count_unions(block, workspace);
         };
         let mut sets = [Container::Empty; MAX_PLAIN];
+        let clean = self.sweep.is_clean(block);
         for (set, &rank) in sets.iter_mut().zip(ranks) {
-            if self.shard.upper_bound(block, rank) == 0 {
+            *set = self.shard.image().container(block, rank)?;
+            if matches!(set, Container::Empty) {
                 return Ok(0);
             }
-            if !self.sweep.dead(block, rank).is_empty() {
+            if !clean && !self.sweep.dead(block, rank).is_empty() {
                 return self.count_unions(block, workspace);
             }
-            *set = self.shard.image().container(block, rank)?;
         }
         Ok(workspace.counter.and(&mut sets[..ranks.len()]))
     }
 
     fn count_unions(&self, block: usize, workspace: &mut Workspace) -> Result<u32, ImageError> {
+        if self.flat && self.sweep.is_clean(block) {
+            return self.count_stored(block, workspace);
+        }
         self.meet(self.plan, block, 0, workspace, |counter, sets, ends, _| counter.conjunction(sets, ends))
+    }
+
+    /// Counts a plan without nested parts in a block without dead: nothing is copied, nothing built.
+    fn count_stored(&self, block: usize, workspace: &mut Workspace) -> Result<u32, ImageError> {
+        let Lists { operands, sets, mut ends } = workspace.lists.pop().unwrap_or_default();
+        let mut sets: Vec<Container<'_>> = recycled(sets);
+        ends.clear();
+        for union in &self.plan.of {
+            self.store(&union.ranks, block, &mut sets)?;
+            if ends.last().copied().unwrap_or(0) == sets.len() {
+                break;
+            }
+            ends.push(sets.len());
+        }
+        let mut count = 0;
+        if ends.len() == self.plan.of.len() {
+            self.store(&self.plan.without.ranks, block, &mut sets)?;
+            count = workspace.counter.conjunction(&sets, &ends);
+        }
+        workspace.lists.push(Lists { operands, sets: recycled(sets), ends });
+        Ok(count)
+    }
+
+    /// Appends the containers of the ranks that have members in the block.
+    fn store(&self, ranks: &[u32], block: usize, into: &mut Vec<Container<'s>>) -> Result<(), ImageError> {
+        for &rank in ranks {
+            match self.shard.image().container(block, rank)? {
+                Container::Empty => {}
+                container => into.push(container),
+            }
+        }
+        Ok(())
     }
 
     /// Gathers the operands of a conjunction, copied or built ones in the buffers from `depth` on, and gives them to `done`,

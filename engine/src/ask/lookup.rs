@@ -218,7 +218,7 @@ impl<'s> Lookup<'s> {
 mod tests {
     use usher_index::{Overlay, Pid};
 
-    use super::{Lookup, NameTable, Only};
+    use super::{CHUNK, Lookup, NameTable, Only};
     use crate::ask::sample::{Dice, Sample};
 
     // The most popular segment is the last by name, so that ranks are no help in sorting.
@@ -270,6 +270,22 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&answer[1..]).unwrap();
         let names = ["Zoo", "a name that is longer than what is copied at once", "say \"hi\" \\ <é>\u{2028}"];
         assert_eq!(json, serde_json::json!({"segments": names, "audiences": []}));
+    }
+
+    #[test]
+    fn names_about_as_long_as_what_is_copied_at_once_are_whole() {
+        // Quotes and comma count too. The last name has only the end of the table behind it.
+        let names: Vec<String> = (CHUNK - 8..CHUNK + 12).map(|length| format!("{length:0length$}")).collect();
+        let sample = Sample::new(names.iter().map(|name| ("anna", &**name, 2)));
+        let table = NameTable::new(&sample.snapshot);
+        let mut answer = Vec::new();
+        Lookup::new(&sample.snapshot, &table)
+            .answer(sample.pid("anna"), Sample::at(0), &Only::Everything, &mut answer)
+            .unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        let mut sorted = names;
+        sorted.sort_unstable();
+        assert_eq!(json, serde_json::json!({"segments": sorted, "audiences": []}));
     }
 
     #[test]

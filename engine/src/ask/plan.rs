@@ -11,7 +11,10 @@ use super::expr::Expr;
 
 /// An expression in the terms of one shard.
 #[derive(Clone, Debug)]
-pub struct Plan(Node);
+pub struct Plan {
+    node: Node,
+    knows_all: bool,
+}
 
 /// A set of live visitors of the shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,15 +41,26 @@ impl From<Set> for Node {
 impl Plan {
     /// Resolves the names of `expr` in `shard`. Time: a search a name, and the number of segments of each prefix.
     pub fn new(expr: &Expr, shard: &Shard) -> Self {
-        Plan(resolve(expr, &mut |leaf| match leaf {
-            Leaf::Segment(name) => shard.rank(name).into_iter().collect(),
-            Leaf::Prefix(prefix) => shard.ranks_with_prefix(prefix),
-        }))
+        let mut knows_all = true;
+        let node = resolve(expr, &mut |leaf| {
+            let ranks = match leaf {
+                Leaf::Segment(name) => shard.rank(name).map_or(Vec::new(), |rank| vec![rank]),
+                Leaf::Prefix(prefix) => shard.ranks_with_prefix(prefix),
+            };
+            knows_all &= !ranks.is_empty();
+            ranks
+        });
+        Plan { node, knows_all }
+    }
+
+    /// Whether the shard has a segment for every name and prefix.
+    pub fn knows_all(&self) -> bool {
+        self.knows_all
     }
 
     /// Whether no visitor of the shard can be in it.
     pub fn is_nobody(&self) -> bool {
-        self.0.is_nobody()
+        self.node.is_nobody()
     }
 }
 
@@ -143,8 +157,8 @@ fn all(of: Vec<Node>, without: Vec<Node>) -> Node {
 
 impl Plan {
     /// The plan as unions and intersections of ranks, where *everyone* is the rank `everyone`.
-    pub fn conjunction(&self, everyone: u32) -> Conjunction {
-        conjunction(&self.0, everyone)
+    pub fn into_conjunction(self, everyone: u32) -> Conjunction {
+        conjunction(self.node, everyone)
     }
 }
 
@@ -176,18 +190,19 @@ impl Conjunction {
     }
 }
 
-fn conjunction(node: &Node, everyone: u32) -> Conjunction {
-    let Set::All { of, without } = &node.0 else {
+fn conjunction(node: Node, everyone: u32) -> Conjunction {
+    let Set::All { of, without } = node.0 else {
         return Conjunction { of: vec![union([node], everyone)], without: Union::default() };
     };
-    Conjunction { of: of.iter().map(|node| union([node], everyone)).collect(), without: union(without, everyone) }
+    Conjunction { of: of.into_iter().map(|node| union([node], everyone)).collect(), without: union(without, everyone) }
 }
 
-fn union<'n>(nodes: impl IntoIterator<Item = &'n Node>, everyone: u32) -> Union {
+fn union(nodes: impl IntoIterator<Item = Node>, everyone: u32) -> Union {
     let mut joined = Union::default();
     for node in nodes {
-        match &node.0 {
+        match node.0 {
             Set::Everyone => joined.ranks.push(everyone),
+            Set::Ranks(ranks) if joined.ranks.is_empty() => joined.ranks = ranks,
             Set::Ranks(ranks) => joined.ranks.extend(ranks),
             Set::Any(sets) => {
                 let inner = union(sets, everyone);

@@ -1,6 +1,7 @@
 //! Small indexes and random trees for the tests of this module.
 
 use tempfile::TempDir;
+use usher_index::containers::Policy;
 use usher_index::{
     Batch, FeedKey, IdType, Key, LedgerLine, NoProgress, Pid, Row, Snapshot, Span, Time, VisitorId, Writer,
 };
@@ -43,6 +44,14 @@ impl Sample {
         writer.load(vec![(batch, line)], Self::at(0), &NoProgress).unwrap();
         let snapshot = Snapshot::open(folder.path(), Some(key.clone())).unwrap();
         Sample { snapshot, key, folder }
+    }
+
+    /// The same index, built anew; with a policy in that one.
+    pub fn rebuilt(&self, policy: Option<Policy>) -> Snapshot {
+        let mut writer = Writer::open(self.folder.path(), self.key.clone()).unwrap();
+        policy.into_iter().for_each(|policy| writer.set_policy(policy));
+        writer.rebuild(Self::at(0), true, &NoProgress).unwrap();
+        Snapshot::open(self.folder.path(), Some(self.key.clone())).unwrap()
     }
 
     pub fn folder(&self) -> String {

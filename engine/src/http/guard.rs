@@ -12,26 +12,33 @@ use super::problem::{Kind, Problem};
 /// # Errors
 /// [`Kind::NotLocal`], with the header that was in the way.
 pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let hosts = headers.get_all(header::HOST);
-    let mut host = None;
-    for value in hosts {
-        let text = value.to_str().unwrap_or("");
-        if host.replace(text).is_some() || !is_loopback(text) {
-            return Err(refused("a Host other than localhost, 127.0.0.1 or [::1]"));
+    let (mut host, mut has_origin) = (None, false);
+    for (name, value) in headers {
+        match *name {
+            header::HOST => {
+                let text = value.to_str().unwrap_or("");
+                if host.replace(text).is_some() || !is_loopback(text) {
+                    return Err(refused("a Host other than localhost, 127.0.0.1 or [::1]"));
+                }
+            }
+            header::ORIGIN => has_origin = true,
+            _ if *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-") => {
+                return Err(refused("a Forwarded or X-Forwarded header, so a proxy stands between"));
+            }
+            _ => {}
         }
     }
     let Some(host) = host else { return Err(refused("no Host header")) };
     if uri.authority().is_some_and(|authority| !is_loopback(authority.as_str())) {
         return Err(refused("an address other than localhost, 127.0.0.1 or [::1]"));
     }
-    for origin in headers.get_all(header::ORIGIN) {
+    // The Host may stand behind the Origin: it is compared when both are known.
+    let origins = has_origin.then(|| headers.get_all(header::ORIGIN));
+    for origin in origins.into_iter().flatten() {
         let same = origin.to_str().ok().and_then(|text| text.strip_prefix("http://"));
         if !same.is_some_and(|authority| authority.eq_ignore_ascii_case(host)) {
             return Err(refused("an Origin other than its own"));
         }
-    }
-    if headers.keys().any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")) {
-        return Err(refused("a Forwarded or X-Forwarded header, so a proxy stands between"));
     }
     Ok(())
 }
@@ -47,6 +54,9 @@ fn refused(came: &str) -> Problem {
 
 /// Whether `authority` (`host` or `host:port`) names this machine.
 fn is_loopback(authority: &str) -> bool {
+    if authority.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,

@@ -1,7 +1,7 @@
 //! Every bound of the server, by name. Tests make some of them smaller; nothing else does.
 //!
-//! A phase of a connection is timed from the first look at it, and looks are up to two seconds apart: first byte, head
-//! and idle deadlines are kept up to that much late, never early.
+//! A phase of a connection is timed from the first look at it: first byte, head and idle deadlines are kept up to two
+//! [`LOOK_INTERVAL`]s late, never early.
 
 use std::time::Duration;
 
@@ -9,6 +9,9 @@ use crate::keep::fold::Rules;
 
 /// Connections open at once; further ones wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// Connections that wait in the listener's backlog; the system's own bound (`net.core.somaxconn`) may be lower.
+pub const MAX_BACKLOG: u32 = 4_096;
 
 /// How long a new connection may say nothing.
 pub const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(10);
@@ -31,6 +34,18 @@ pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a stopping server waits for the requests that are under way.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often all connections are looked at for those that overstay.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Connections looked at before requests get a turn.
+pub const LOOK_SLICE: usize = 256;
+
+/// Bytes of answers that are collected before they are sent; a longer answer is sent by itself.
+pub const OUTBOX_BYTES: usize = 32 * 1024;
+
+/// Bytes of memory that a connection keeps to collect in, once it has sent everything.
+pub const OUTBOX_KEPT_BYTES: usize = 8 * 1024;
 
 /// How often the data folder is looked at for a new generation.
 pub const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);

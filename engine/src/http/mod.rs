@@ -10,11 +10,13 @@
 //! | `POST /v1/size` | [`size`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
 //!
-//! socket ([`serve`], [`pace`]) -> request ([`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the
-//! generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or [`problem`]. `HEAD` works where `GET` does.
+//! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request ([`service`], [`guard`], [`route`],
+//! [`query`], [`body`]) -> question of the generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or
+//! [`problem`]. `HEAD` works where `GET` does.
 
 pub mod about;
 pub mod app;
+pub mod attend;
 pub mod body;
 pub mod feeds;
 pub mod govern;
@@ -23,6 +25,7 @@ pub mod histogram;
 pub mod limits;
 pub mod memberships;
 pub mod metrics;
+pub mod outbox;
 pub mod pace;
 pub mod pool;
 pub mod problem;
@@ -34,3 +37,4 @@ pub mod serve;
 pub mod service;
 pub mod size;
 pub mod visitors;
+pub mod watch;

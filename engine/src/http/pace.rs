@@ -6,16 +6,13 @@
 //! ```
 //!
 //! A request that arrived in one piece with the one before it (pipelining) goes from Idle straight to Busy.
+//!
+//! A connection has no timer: one [`super::watch::Watch`] looks at all of them, and what it finds, it [tells](Pace::tell).
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use super::limits::Limits;
 
@@ -42,26 +39,42 @@ impl Phase {
 const PHASE_BITS: u32 = 2;
 const PHASE_MASK: u64 = (1 << PHASE_BITS) - 1;
 
-/// Between two looks at the phase: one may begin unseen, and overstays by at most this, or by the deadline of a head.
-const LONGEST_SLEEP: Duration = Duration::from_secs(2);
-
-/// In place of the moment when a phase began, until the watchdog has seen the phase and counts from there: so that a
-/// request passes without a look at the clock.
+/// In place of the moment when a phase began, until somebody has looked and counts from there: so that a request passes
+/// without a look at the clock.
 const UNSEEN: u64 = u64::MAX >> PHASE_BITS;
 
-/// The phase of one connection and since when; shared by its socket, its service and its watchdog.
+/// What a connection is told from outside; a later one outdoes the ones before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Word {
+    /// Nothing so far.
+    GoOn = 0,
+    /// Take no further request.
+    Finish = 1,
+    /// Close now.
+    Leave = 2,
+}
+
+/// The phase of one connection and since when; shared by its socket, its service and the watch.
 #[derive(Debug)]
 pub struct Pace {
     began: Instant,
     /// Milliseconds since `began`, or [`UNSEEN`], then the phase in the low bits.
     state: AtomicU64,
+    word: AtomicU8,
+    ear: Mutex<Option<Waker>>,
 }
 
 impl Pace {
     /// A connection that was accepted just now.
     #[must_use]
     pub fn new() -> Arc<Pace> {
-        Arc::new(Pace { began: Instant::now(), state: AtomicU64::new(Phase::Fresh as u64) })
+        Arc::new(Pace {
+            began: Instant::now(),
+            state: AtomicU64::new(Phase::Fresh as u64),
+            word: AtomicU8::new(Word::GoOn as u8),
+            ear: Mutex::new(None),
+        })
     }
 
     /// The phase now.
@@ -73,6 +86,36 @@ impl Pace {
     /// The connection enters `phase` now.
     pub fn enter(&self, phase: Phase) {
         self.state.store(UNSEEN << PHASE_BITS | phase as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes came in.
+    pub fn came(&self) {
+        if matches!(self.phase(), Phase::Fresh | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// Bytes went out: a client that still takes in an answer is not idle.
+    pub fn went(&self) {
+        if self.phase() == Phase::Idle {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// The phase, if it has lasted longer than `limits` allow. A phase is timed from the first look at it.
+    #[must_use]
+    pub fn overstayed(&self, limits: &Limits) -> Option<Phase> {
+        let elapsed = self.began.elapsed();
+        let state = self.seen(elapsed);
+        let phase = Phase::of(state);
+        let wait = match phase {
+            Phase::Fresh => limits.first_byte,
+            Phase::Head => limits.head,
+            Phase::Busy => return None,
+            Phase::Idle => limits.idle,
+        };
+        let lasted = elapsed.saturating_sub(Duration::from_millis(state >> PHASE_BITS));
+        (lasted >= wait).then_some(phase)
     }
 
     /// The state, with the present moment in place of [`UNSEEN`].
@@ -88,104 +131,35 @@ impl Pace {
         stamped
     }
 
-    /// Ends when a phase has lasted longer than `limits` allow, with that phase.
-    pub async fn overstayed(&self, limits: &Limits) -> Phase {
-        loop {
-            let elapsed = self.began.elapsed();
-            let state = self.seen(elapsed);
-            let phase = Phase::of(state);
-            let wait = match phase {
-                Phase::Fresh => limits.first_byte,
-                Phase::Head => limits.head,
-                Phase::Busy => Duration::MAX,
-                Phase::Idle => limits.idle,
-            };
-            let lasted = elapsed.saturating_sub(Duration::from_millis(state >> PHASE_BITS));
-            match wait.checked_sub(lasted) {
-                None | Some(Duration::ZERO) => return phase,
-                Some(left) => sleep(left.min(limits.head).min(LONGEST_SLEEP)).await,
-            }
+    /// What the connection was told.
+    #[must_use]
+    pub fn word(&self) -> Word {
+        match self.word.load(Ordering::Relaxed) {
+            0 => Word::GoOn,
+            1 => Word::Finish,
+            _ => Word::Leave,
         }
     }
-}
 
-/// A socket that tells its [`Pace`] what passes.
-#[derive(Debug)]
-pub struct Paced<S> {
-    socket: S,
-    pace: Arc<Pace>,
-}
-
-impl<S> Paced<S> {
-    /// Wraps `socket`.
-    pub fn new(socket: S, pace: Arc<Pace>) -> Paced<S> {
-        Paced { socket, pace }
+    /// From now on, a word wakes the task that `waker` belongs to. It hears what was said before by asking after this.
+    pub fn listen(&self, waker: &Waker) {
+        *self.ear.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
-    /// A client that still takes in an answer is not idle.
-    fn wrote(&self) {
-        if self.pace.phase() == Phase::Idle {
-            self.pace.enter(Phase::Idle);
+    /// Tells the connection, and wakes it.
+    pub fn tell(&self, word: Word) {
+        self.word.fetch_max(word as u8, Ordering::Relaxed);
+        if let Some(waker) = &*self.ear.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
         }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if buf.filled().len() > before && matches!(self.pace.phase(), Phase::Fresh | Phase::Idle) {
-            self.pace.enter(Phase::Head);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.wrote();
-        Poll::Ready(Ok(wrote))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wrote = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, slices))?;
-        self.wrote();
-        Poll::Ready(Ok(wrote))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Builder;
-    use tokio::time::timeout;
+    use std::thread::sleep;
 
     use super::*;
-
-    fn overstays(phase: Phase, limits: &Limits) -> bool {
-        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let pace = Pace::new();
-            pace.enter(phase);
-            timeout(Duration::from_millis(100), pace.overstayed(limits)).await == Ok(phase)
-        })
-    }
 
     #[test]
     fn each_phase_has_its_own_deadline_and_busy_has_none() {
@@ -198,8 +172,24 @@ mod tests {
         ];
         for (phase, limits) in &cases {
             for other in [Phase::Fresh, Phase::Head, Phase::Busy, Phase::Idle] {
-                assert_eq!(overstays(other, limits), other == *phase, "{other:?} under {phase:?}");
+                let pace = Pace::new();
+                pace.enter(other);
+                assert_eq!(pace.overstayed(limits), None, "it is timed from the first look");
+                sleep(2 * short);
+                assert_eq!(pace.overstayed(limits), (other == *phase).then_some(other), "{other:?} under {phase:?}");
+                pace.enter(other);
+                assert_eq!(pace.overstayed(limits), None, "it began anew");
             }
         }
+    }
+
+    #[test]
+    fn a_later_word_outdoes_the_earlier_ones() {
+        let pace = Pace::new();
+        assert_eq!(pace.word(), Word::GoOn);
+        pace.tell(Word::Leave);
+        pace.tell(Word::Finish);
+        pace.listen(Waker::noop());
+        assert_eq!(pace.word(), Word::Leave);
     }
 }

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use super::limits::MAX_HEAD_BYTES;
 use super::reply::{self, Reply};
+
+const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong; its name is the stable end of the problem's `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum Kind {
     NotFound,
     /// A method the path does not take.
     MethodNotAllowed,
+    /// A head that is no HTTP.
+    BadHead,
+    /// A head above the bound.
+    HeadTooLarge,
     /// A body that did not arrive in time.
     Timeout,
     /// A body above the route's bound.
@@ -53,6 +60,8 @@ impl Kind {
             Kind::NotLocal => "not-local",
             Kind::NotFound => "not-found",
             Kind::MethodNotAllowed => "method-not-allowed",
+            Kind::BadHead => "bad-head",
+            Kind::HeadTooLarge => "head-too-large",
             Kind::Timeout => "timeout",
             Kind::TooLarge => "too-large",
             Kind::Internal => "internal",
@@ -72,6 +81,8 @@ impl Kind {
             Kind::NotLocal => "Only this machine is answered",
             Kind::NotFound => "Nothing is here",
             Kind::MethodNotAllowed => "The path does not take this method",
+            Kind::BadHead => "The head of the request cannot be read",
+            Kind::HeadTooLarge => "The head of the request is too large",
             Kind::Timeout => "The request took too long",
             Kind::TooLarge => "The request is too large",
             Kind::Internal => "The server failed",
@@ -83,9 +94,13 @@ impl Kind {
 
     fn status(self) -> StatusCode {
         match self {
-            Kind::BadId | Kind::BadParameter | Kind::BadBody | Kind::BadExpression | Kind::TooManyVisitors => {
-                StatusCode::BAD_REQUEST
-            }
+            Kind::BadId
+            | Kind::BadParameter
+            | Kind::BadBody
+            | Kind::BadExpression
+            | Kind::BadHead
+            | Kind::TooManyVisitors => StatusCode::BAD_REQUEST,
+            Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Kind::NotLocal => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -150,21 +165,24 @@ impl Problem {
         Problem::new(Kind::Internal, "The server could not answer; its log says why. Asking again may help.")
     }
 
-    /// The answer that carries the problem.
-    #[must_use]
-    pub fn reply(&self) -> Reply {
-        let form = Form {
+    fn form(&self) -> Form<'_> {
+        Form {
             kind: format!("urn:usher:problem:{}", self.kind.name()),
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             detail: &self.detail,
             line: self.line,
             column: self.column,
-        };
-        let mut reply = reply::json(&form);
+        }
+    }
+
+    /// The answer that carries the problem.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let mut reply = reply::json(&self.form());
         *reply.status_mut() = self.kind.status();
         let headers = reply.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
@@ -178,6 +196,25 @@ impl Problem {
         }
         reply
     }
+}
+
+/// What to send in place of `bare`, if that is hyper's own answer to a head that it cannot read: the same with a problem
+/// as its body. An answer of ours always has a body, so it is never taken for one.
+pub fn in_place_of(bare: &[u8]) -> Option<Vec<u8>> {
+    const NO_BODY: &str = "content-length: 0\r\n";
+    let problem = match bare.strip_prefix(b"HTTP/1.")?.get(1..5)? {
+        b" 400" => Problem::new(Kind::BadHead, "This is not a request of HTTP/1.1; the connection is closed."),
+        b" 431" => Problem::new(
+            Kind::HeadTooLarge,
+            format!("Path and headers may have {MAX_HEAD_BYTES} bytes together; the connection is closed."),
+        ),
+        _ => return None,
+    };
+    let head = std::str::from_utf8(bare).ok()?.strip_suffix("\r\n")?;
+    let (before, after) = head.split_once(NO_BODY)?;
+    let body = reply::text(&problem.form());
+    let head = format!("{before}{after}content-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\n\r\n", body.len());
+    Some([head.into_bytes(), body].concat())
 }
 
 #[derive(Serialize)]
@@ -211,5 +248,23 @@ mod tests {
         assert_eq!((reply.status().as_u16(), &reply.headers()["allow"]), (405, &HeaderValue::from_static("POST")));
         let reply = Problem::new(Kind::Busy, "").retry_after(3).reply();
         assert_eq!((reply.status().as_u16(), &reply.headers()["retry-after"]), (503, &HeaderValue::from_static("3")));
+    }
+
+    #[test]
+    fn only_a_bare_answer_to_an_unreadable_head_is_replaced() {
+        let bare = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        let told = String::from_utf8(in_place_of(bare.as_bytes()).unwrap()).unwrap();
+        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        assert!(body.contains(r#""type":"urn:usher:problem:bad-head""#) && body.contains(r#""status":400"#), "{body}");
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ndate: x\r\ncontent-type: "),
+            "{head}"
+        );
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
+        for other in
+            [&bare.replace("400", "404"), &bare.replace(": 0", ": 10"), &bare[..bare.len() - 1], "HTTP/1.1", ""]
+        {
+            assert!(in_place_of(other.as_bytes()).is_none(), "{other}");
+        }
     }
 }

@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::io::Cursor;
 
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::Full;
 use serde::Serialize;
 
 /// An answer, complete in memory.
 pub type Reply = Response<Full<Cursor<Vec<u8>>>>;
+
+/// The media type of most answers.
+pub const JSON: &str = "application/json";
 
 /// The header that names the generation an answer came from.
 pub const USHER_GENERATION: HeaderName = HeaderName::from_static("usher-generation");
@@ -16,7 +19,15 @@ pub const USHER_GENERATION: HeaderName = HeaderName::from_static("usher-generati
 /// `body` under its media type.
 #[must_use]
 pub fn of(media_type: &'static str, body: Vec<u8>) -> Reply {
+    within(HeaderMap::new(), media_type, body)
+}
+
+/// The same in the memory of a request's headers: an answer to it then allocates none for its own.
+#[must_use]
+pub fn within(mut headers: HeaderMap, media_type: &'static str, body: Vec<u8>) -> Reply {
+    headers.clear();
     let mut reply = Response::new(Full::new(Cursor::new(body)));
+    *reply.headers_mut() = headers;
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     reply
 }
@@ -24,14 +35,19 @@ pub fn of(media_type: &'static str, body: Vec<u8>) -> Reply {
 /// JSON that is written already.
 #[must_use]
 pub fn json_bytes(body: Vec<u8>) -> Reply {
-    of("application/json", body)
+    of(JSON, body)
 }
 
 /// `value` as JSON.
 #[must_use]
 pub fn json<T: Serialize>(value: &T) -> Reply {
-    let body = serde_json::to_vec(value).expect("our answers are plain structs with string keys");
-    json_bytes(body)
+    json_bytes(text(value))
+}
+
+/// `value` as the text of JSON.
+#[must_use]
+pub fn text<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("our answers are plain structs with string keys")
 }
 
 thread_local! {

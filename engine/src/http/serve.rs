@@ -3,28 +3,25 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use usher_index::{IdType, Key, State as LiveState, StateError};
 use usher_loader::clock::Clock;
 
 use super::app::App;
-use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_HEAD_BYTES};
+use super::attend::attend;
+use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_BACKLOG};
 use super::metrics::{Metrics, State};
-use super::pace::{Pace, Paced};
 use super::pool::Pool;
-use super::service::Connection;
+use super::watch::Watch;
 use crate::keep::fold::fold;
 use crate::keep::follow::{self, FollowError, follow};
 use crate::keep::{Keeper, Live, Started};
@@ -116,7 +113,7 @@ impl Server {
             .thread_name("http")
             .build()
             .map_err(|error| StartError::Threads(error.into()))?;
-        let listener = runtime.block_on(TcpListener::bind(config.listen)).map_err(|error| match error.kind() {
+        let listener = runtime.block_on(async { listen(config.listen) }).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => StartError::Taken(config.listen),
             _ => StartError::Listen(config.listen, error),
         })?;
@@ -195,11 +192,20 @@ impl Server {
     }
 }
 
+/// Listens, with room for a burst of connections: what finds none is not refused, but comes again a second later.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does: connections of the process before do not keep the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(MAX_BACKLOG)
+}
+
 /// Accepts connections until `stopped`, then waits for them to finish. False: they did not in time.
 async fn accept(listener: TcpListener, app: Arc<App>, mut stopped: oneshot::Receiver<()>) -> bool {
     let places = Arc::new(Semaphore::new(app.limits.connections));
-    // Every connection holds a receiver: it hears of the end by it, and is at its own end when it is dropped.
-    let (end, ended) = watch::channel(());
+    let watch = Arc::new(Watch::default());
+    tokio::spawn(watch.clone().keep(app.limits.clone()));
     loop {
         let next = async {
             let place = places.clone().acquire_owned().await;
@@ -211,11 +217,12 @@ async fn accept(listener: TcpListener, app: Arc<App>, mut stopped: oneshot::Rece
         };
         match accepted {
             Ok((socket, _)) => {
-                let (app, ended) = (app.clone(), ended.clone());
+                let open = app.metrics.connection();
+                let connection = attend(socket, app.clone(), watch.open());
                 tokio::spawn(async move {
-                    let _place = place;
-                    let _open = app.metrics.connection();
-                    attend(socket, app.clone(), ended).await;
+                    // Given back when the socket is closed.
+                    let _held = (place, open);
+                    connection.await;
                 });
             }
             Err(error) => {
@@ -224,47 +231,9 @@ async fn accept(listener: TcpListener, app: Arc<App>, mut stopped: oneshot::Rece
             }
         }
     }
-    drop((listener, ended));
-    end.send_replace(());
-    timeout(app.limits.drain, end.closed()).await.is_ok()
-}
-
-/// Attends to one connection until its end.
-async fn attend(socket: TcpStream, app: Arc<App>, mut ended: watch::Receiver<()>) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!("no TCP_NODELAY: {error}");
-    }
-    let pace = Pace::new();
-    let io = TokioIo::new(Paced::new(socket, pace.clone()));
-    let service = Connection::new(app.clone(), pace.clone());
-    // The deadlines are `Pace`'s: hyper's own would count the rest between two requests as part of a head.
-    let connection = http1::Builder::new()
-        .keep_alive(true)
-        // A client that has ended its side after its last request still gets the answers.
-        .half_close(true)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .header_read_timeout(None)
-        .serve_connection(io, service);
-    let (mut connection, mut overstayed) = (pin!(connection), pin!(pace.overstayed(&app.limits)));
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            // The connection first: mostly it is the one that has something to do, and no dice are cast.
-            biased;
-            done = connection.as_mut() => {
-                if let Err(error) = done {
-                    tracing::debug!("a connection broke: {error}");
-                }
-                return;
-            }
-            phase = overstayed.as_mut() => {
-                tracing::debug!(?phase, "a connection was closed for being slow");
-                return;
-            }
-            _ = ended.changed(), if !ending => {
-                ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    }
+    drop(listener);
+    watch.finish();
+    // Who has all places knows that nobody else has one.
+    let all = u32::try_from(app.limits.connections).unwrap_or(u32::MAX);
+    timeout(app.limits.drain, places.acquire_many(all)).await.is_ok()
 }

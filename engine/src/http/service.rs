@@ -2,13 +2,14 @@
 //! to wait (for a body, for a count) gets a task of its own, so that a panic in it is an answer 500 and nothing more.
 
 use std::convert::Infallible;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, Uri};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio::task::JoinHandle;
@@ -33,10 +34,10 @@ impl Connection {
         Connection { app, pace }
     }
 
-    fn at_once(&self, request: &Request<Incoming>, route: Route, raw_id: &str) -> Result<Reply, Problem> {
-        let (app, query) = (&*self.app, request.uri().query());
+    fn at_once(&self, uri: &Uri, headers: HeaderMap, route: Route, raw_id: &str) -> Result<Reply, Problem> {
+        let (app, query) = (&*self.app, uri.query());
         match route {
-            Route::Visitor => visitors::one(app, raw_id, query),
+            Route::Visitor => visitors::one(app, headers, raw_id, query),
             Route::Charter => about::charter(app, query),
             Route::Metrics => about::metrics(app),
             Route::Ready => Ok(about::ready(app)),
@@ -59,11 +60,12 @@ impl Service<Request<Incoming>> for Connection {
     type Error = Infallible;
     type Future = Answer;
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
+    fn call(&self, mut request: Request<Incoming>) -> Answer {
         let began = Instant::now();
         self.pace.enter(Phase::Busy);
+        let headers = take(request.headers_mut());
         let (route, raw_id) = Route::of(request.uri().path());
-        if let Err(problem) = admit(&request, route) {
+        if let Err(problem) = admit(&request, &headers, route) {
             let reply = problem.reply();
             body::linger(request.into_body(), &self.pace);
             return self.done(route, began, reply);
@@ -73,7 +75,7 @@ impl Service<Request<Incoming>> for Connection {
             let task = tokio::spawn(in_time(app.clone(), pace.clone(), request, route));
             return Answer::Later { task, app, pace, route, began };
         }
-        let answered = catch_unwind(AssertUnwindSafe(|| self.at_once(&request, route, raw_id)));
+        let answered = catch_unwind(AssertUnwindSafe(|| self.at_once(request.uri(), headers, route, raw_id)));
         let reply = answered.unwrap_or_else(|_| Err(panicked(route))).unwrap_or_else(|problem| problem.reply());
         body::linger(request.into_body(), &self.pace);
         self.done(route, began, reply)
@@ -87,8 +89,8 @@ fn takes_time(route: Route) -> bool {
 }
 
 /// Whether the request may be answered at all.
-fn admit(request: &Request<Incoming>, route: Route) -> Result<(), Problem> {
-    guard::check(request.uri(), request.headers())?;
+fn admit(request: &Request<Incoming>, headers: &HeaderMap, route: Route) -> Result<(), Problem> {
+    guard::check(request.uri(), headers)?;
     if route == Route::Unknown {
         return Err(not_found());
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
+use http::HeaderMap;
 use hyper::body::Incoming;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -33,11 +34,12 @@ thread_local! {
     static ROOM: Cell<Room> = Cell::default();
 }
 
-/// Answers for one visitor, in one buffer and without a lock.
+/// Answers for one visitor, in one buffer and without a lock. `headers` are the request's: the answer's stand in their
+/// memory.
 ///
 /// # Errors
 /// When the id or a parameter cannot be used.
-pub fn one(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+pub fn one(app: &App, headers: HeaderMap, raw_id: &str, query: Option<&str>) -> Result<Reply, Problem> {
     let params = Params::read(query, &PARAMETERS)?;
     let id = match raw_id.contains('%') {
         true => decode(raw_id).map_err(|error| bad_id(&format!("In the path, {error}.")))?,
@@ -53,7 +55,8 @@ pub fn one(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Proble
     let mut lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
     lookup.answer(pid, app.now(), &only, &mut answer).map_err(|error| failed(&served, &error))?;
     ROOM.set(lookup.into_room());
-    Ok(reply::of_generation(reply::json_bytes(answer), served.snapshot.generation()))
+    let reply = reply::within(headers, reply::JSON, answer);
+    Ok(reply::of_generation(reply, served.snapshot.generation()))
 }
 
 /// Answers for up to [`MAX_BATCH_VISITORS`] visitors, in the order in which they were asked for.

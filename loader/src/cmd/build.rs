@@ -9,6 +9,7 @@ use serde::Serialize;
 use usher_index::{Published, Writer};
 
 use super::own::{Own, audit_charter, settle};
+use super::policy::PolicyName;
 use super::progress::Bar;
 use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, warn_if_older};
 use crate::clock::Clock;
@@ -22,6 +23,9 @@ pub(super) struct BuildArgs {
     /// The data charter to keep from now on.
     #[arg(long, env = "USHER_CHARTER", value_name = "FILE")]
     charter: Option<PathBuf>,
+    /// The form of the segments' sets from now on [default: as the index has it].
+    #[arg(long, env = "USHER_POLICY", value_name = "POLICY", value_enum)]
+    policy: Option<PolicyName>,
 }
 
 /// What a build made.
@@ -54,6 +58,7 @@ pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, Com
     if let Some(state) = &state {
         writer.fold(state)?;
     }
+    args.policy.into_iter().for_each(|policy| writer.set_policy(policy.into()));
     let (bar, started) = (Bar::new(streams.progress), Instant::now());
     let published = writer.rebuild(clock.now(), clock.is_chosen(), &bar);
     bar.clear();

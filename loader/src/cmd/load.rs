@@ -13,6 +13,7 @@ use usher_index::build::{DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use usher_index::{IdType, Published, Time, Writer};
 
 use super::own::Own;
+use super::policy::PolicyName;
 use super::progress::Bar;
 use super::{
     CommandError, Common, FAILED, OK, Streams, bytes_per_membership, print_json, read_charter, say, warn_if_older,
@@ -63,6 +64,9 @@ pub(super) struct LoadArgs {
     /// Memory for the load, such as 512MiB; rows beyond half of it wait in a temporary file in the data folder.
     #[arg(long, env = "USHER_MEMORY", value_name = "SIZE", default_value_t = ByteSize(DEFAULT_MEMORY_BYTES), value_parser = memory)]
     memory: ByteSize,
+    /// The form of the segments' sets [default: as the index has it, compact for a new one].
+    #[arg(long, env = "USHER_POLICY", value_name = "POLICY", value_enum)]
+    policy: Option<PolicyName>,
     /// Loads bytes once more that were delivered before.
     #[arg(long)]
     again: bool,
@@ -167,6 +171,7 @@ fn open(args: &LoadArgs, streams: &mut Streams<'_>) -> Result<Writer, CommandErr
         let bars = state.bars(Arc::clone(writer.snapshot().veils()))?;
         writer.bar(bars);
     }
+    args.policy.into_iter().for_each(|policy| writer.set_policy(policy.into()));
     Ok(writer)
 }
 

@@ -7,6 +7,7 @@ mod forget;
 mod inspect;
 mod load;
 mod own;
+mod policy;
 mod progress;
 mod verify;
 

@@ -1,7 +1,7 @@
 //! A client that speaks just enough HTTP/1.1 to see what the server does with good and bad bytes.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,6 +40,16 @@ impl Client {
         let socket = TcpStream::connect(address).expect("the server listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         Self { socket, unread: Vec::new() }
+    }
+
+    /// The same connection, to send by from elsewhere.
+    pub fn other(&self) -> Self {
+        Self { socket: self.socket.try_clone().expect("a socket"), unread: Vec::new() }
+    }
+
+    /// Ends this side.
+    pub fn finish(&self) {
+        self.socket.shutdown(Shutdown::Write).expect("the server is there");
     }
 
     /// Sends bytes as they are.

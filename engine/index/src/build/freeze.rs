@@ -1,11 +1,14 @@
 //! The second walk of a build: the images.
 
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::containers::Policy;
 use crate::dictionary::Geometry;
 use crate::entry::Entry;
 use crate::error::WriteError;
+use crate::files::{Draft, Folder};
 use crate::id::Pid;
 use crate::image::{
     Encoding, ImagePart, ImageWriter, PartWriter, SAMPLE_VISITORS, Shared, WrittenImage, choose_gap_code,
@@ -22,8 +25,11 @@ const STEP_VISITORS: u32 = 4_096;
 /// So many steps for each thread are encoded while those before are put together: a block of ordinals for two threads.
 const STEPS_PER_THREAD: usize = 8;
 
+/// So many parts wait for the disk, some 16 MiB; then the build waits too.
+const QUEUED_PARTS: usize = 64;
+
 /// The image of one shard, before it is written.
-struct Draft {
+struct Outline {
     part: Part,
     visitors: u64,
     times: TimesBuilder,
@@ -39,7 +45,8 @@ pub fn freeze<T: Send>(
     shared: &Shared,
     finals: &[Option<u32>],
     progress: &dyn Progress,
-    store: impl Fn(u32, WrittenImage) -> Result<T, WriteError> + Sync,
+    folder: &Folder,
+    store: impl Fn(u32, WrittenImage, Draft) -> Result<T, WriteError> + Sync,
 ) -> Result<Vec<T>, WriteError> {
     let per_shard = 1usize << (plan.part_bits - plan.shard_bits);
     let mut parts = std::mem::take(&mut plan.parts).into_iter();
@@ -49,20 +56,21 @@ pub fn freeze<T: Send>(
         // A thread that waits within one shard must not begin another: each holds an image.
         let wave = shard.by_ref().take(rayon::current_num_threads()).map(|number| {
             let part = Part { number, bits: plan.shard_bits };
-            let mut draft = Draft { part, visitors: 0, times: TimesBuilder::default() };
+            let mut outline = Outline { part, visitors: 0, times: TimesBuilder::default() };
             for part in parts.by_ref().take(per_shard) {
-                draft.visitors += part.visitors();
-                draft.times.absorb(part.times);
+                outline.visitors += part.visitors();
+                outline.times.absorb(part.times);
             }
-            draft
+            outline
         });
-        let wave: Vec<Draft> = wave.collect();
+        let wave: Vec<Outline> = wave.collect();
         if wave.is_empty() {
             return Ok(stored);
         }
-        let images = wave.into_par_iter().map(|draft| {
-            let number = draft.part.number;
-            store(number, freeze_shard(input, draft, shared, finals, progress)?)
+        let images = wave.into_par_iter().map(|outline| {
+            let number = outline.part.number;
+            let (image, file) = freeze_shard(input, outline, shared, finals, progress, folder)?;
+            store(number, image, file)
         });
         stored.extend(images.collect::<Result<Vec<T>, WriteError>>()?);
     }
@@ -71,11 +79,12 @@ pub fn freeze<T: Send>(
 /// Encodes one wave of steps while the one before is put together.
 fn freeze_shard(
     input: &Input<'_>,
-    Draft { part, visitors, times }: Draft,
+    Outline { part, visitors, times }: Outline,
     shared: &Shared,
     finals: &[Option<u32>],
     progress: &dyn Progress,
-) -> Result<WrittenImage, WriteError> {
+    folder: &Folder,
+) -> Result<(WrittenImage, Draft), WriteError> {
     // At most `MAX_SHARD_VISITORS`: the survey saw to it.
     let geometry = Geometry::new(part.bits, visitors as u32);
     let (times, codes) = times.finish();
@@ -87,31 +96,56 @@ fn freeze_shard(
         (0..1 << step_bits).map(|step| Part { number: first + step, bits: part.bits + step_bits }).collect();
     let wave = STEPS_PER_THREAD * rayon::current_num_threads();
 
-    let mut rest = &steps[..];
-    let mut sample: Vec<Step> = Vec::new();
-    while !rest.is_empty() && sample.iter().map(|step| step.visitors.len()).sum::<usize>() < SAMPLE_VISITORS {
-        let (own, after) = rest.split_at(wave.min(rest.len()));
-        let joined = own.to_vec().into_par_iter().map(|step| joined(input, step, finals));
-        sample.extend(joined.collect::<Result<Vec<Step>, WriteError>>()?);
-        rest = after;
-    }
+    let (sample, rest) = sampled(input, &steps, wave, finals)?;
     let segments = shared.segments.len() as u32;
     let gaps = choose_gap_code(segments, geometry.visitors, sample.iter().flat_map(Step::profiles));
     let encoding = Encoding { geometry, times: &times, codes: &codes, gaps, segments };
     let encode = |step: Step| step.encode(&encoding, progress);
     let mut ready: Vec<ImagePart> = sample.into_par_iter().map(encode).collect();
     let mut waves = rest.chunks(wave);
-    let mut writer = ImageWriter::new(shared, &encoding, part.number, Policy::COMPACT);
-    while !ready.is_empty() {
-        let next = || {
-            let steps = waves.next().unwrap_or_default().to_vec().into_par_iter();
-            steps.map(|step| Ok(encode(joined(input, step, finals)?))).collect::<Result<Vec<ImagePart>, WriteError>>()
+    let mut writer = ImageWriter::new(shared, &encoding, part.number);
+    let mut file = Draft::new(folder, writer.records_offset() as u64)?;
+    let (to_disk, records) = sync_channel::<Vec<u8>>(QUEUED_PARTS);
+    thread::scope(|scope| {
+        // Records, the larger half of an image, are on the disk by the time that the rest is known.
+        let flusher = scope.spawn(move || records.iter().try_for_each(|bytes| file.write_ahead(&bytes)).map(|()| file));
+        let on = |records| {
+            // Nobody takes them when the disk failed: that comes out below.
+            let _ = to_disk.send(records);
         };
-        let (appended, next) = rayon::join(|| writer.append(ready), next);
-        appended?;
-        ready = next?;
+        while !ready.is_empty() {
+            let next = || {
+                let steps = waves.next().unwrap_or_default().to_vec().into_par_iter();
+                steps
+                    .map(|step| Ok(encode(joined(input, step, finals)?)))
+                    .collect::<Result<Vec<ImagePart>, WriteError>>()
+            };
+            let (appended, next) = rayon::join(|| writer.append(ready, on), next);
+            appended?;
+            ready = next?;
+        }
+        drop(to_disk);
+        let image = writer.finish()?;
+        let file = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((image, file))
+    })
+}
+
+/// Joins the first steps, enough of them to choose the code for gaps by; answers which are left.
+fn sampled<'s>(
+    input: &Input<'_>,
+    steps: &'s [Part],
+    wave: usize,
+    finals: &[Option<u32>],
+) -> Result<(Vec<Step>, &'s [Part]), WriteError> {
+    let (mut sample, mut rest) = (Vec::new(), steps);
+    while !rest.is_empty() && sample.iter().map(|step: &Step| step.visitors.len()).sum::<usize>() < SAMPLE_VISITORS {
+        let (own, after) = rest.split_at(wave.min(rest.len()));
+        let joined = own.to_vec().into_par_iter().map(|step| joined(input, step, finals));
+        sample.extend(joined.collect::<Result<Vec<Step>, WriteError>>()?);
+        rest = after;
     }
-    writer.finish()
+    Ok((sample, rest))
 }
 
 /// The visitors of a small part, with their entries in the order of final ranks.

@@ -179,16 +179,21 @@ fn sweeps_bury_the_dead_and_nobody_else() {
 }
 
 /// Loads the same rows into a new index, spread over so many batches, and answers its images.
-fn images_of(dir: &std::path::Path, batches: usize, memory: Option<super::Memory>) -> Vec<crate::manifest::ImageLine> {
+fn images_of(
+    dir: &std::path::Path,
+    batches: usize,
+    memory: Option<super::Memory>,
+    shard: u32,
+) -> Vec<crate::manifest::ImageLine> {
     let memory = memory.map(std::sync::Arc::new);
     let mut writer = Writer::open(dir, key()).expect("free");
-    writer.limit_shards(300);
+    writer.limit_shards(shard);
     let (now, mut random) = (at(1_800_000_000), Random(9));
     let admission = || writer.admission("s", IdType::default(), None, now).expect("development");
     let batch = || memory.as_ref().map_or_else(|| Batch::new("s"), |memory| Batch::within(memory, "s"));
     let mut takers: Vec<_> = (0..batches).map(|_| (admission(), batch())).collect();
     for _ in 0..ROWS {
-        let (visitor, segment) = (format!("v{}", random.below(1_000)), format!("seg{}", random.below(300)));
+        let (visitor, segment) = (format!("v{}", random.below(VISITORS)), format!("seg{}", random.below(300)));
         let row = Row {
             visitor: VisitorId::new(&visitor).expect("short"),
             segment: &segment,
@@ -220,6 +225,8 @@ fn images_of(dir: &std::path::Path, batches: usize, memory: Option<super::Memory
     images
 }
 
+/// Enough for several steps of a freeze.
+const VISITORS: u64 = 20_000;
 /// More than two runs.
 const ROWS: u64 = 150_000;
 
@@ -227,13 +234,27 @@ const ROWS: u64 = 150_000;
 fn neither_spilling_nor_the_thread_that_took_a_row_changes_an_image() {
     let images = |batches: usize, bound: Option<u64>| {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        images_of(dir.path(), batches, bound.map(|bound| super::Memory::for_rows(dir.path(), bound)))
+        images_of(dir.path(), batches, bound.map(|bound| super::Memory::for_rows(dir.path(), bound)), 5_000)
     };
     let plain = images(1, None);
     assert!(plain.len() > 2);
     // Nothing in memory; room for one run; room for all but what is sealed last.
     for (batches, bound) in [(1, Some(0)), (2, Some(0)), (1, Some(1 << 20)), (3, Some(2_000_000)), (3, None)] {
         assert_eq!(images(batches, bound), plain, "{batches} batches, {bound:?}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_image() {
+    let images = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        pool.install(|| images_of(dir.path(), 2, None, 1 << 20))
+    };
+    let one = images(1);
+    assert_eq!(one.len(), 1, "more visitors than one step has");
+    for threads in [2, 5] {
+        assert_eq!(images(threads), one, "{threads} threads");
     }
 }
 

@@ -1,17 +1,16 @@
 //! A lookup in its stages, so that many can be under way at once: directory, record, profile. Each stage begins with
 //! one memory access that the stage before made known; a processor overlaps those of independent lookups.
 
-use crate::dictionary::remainder_from;
+use crate::dictionary::{DIRECTORY_ENTRY, remainder_from};
 use crate::error::ImageError;
 use crate::id::Pid;
+use crate::mmap::prefetch;
 use crate::profiles::ProfileBytes;
 use crate::time::Tick;
 
 use super::reader::{Bucket, Image};
 use super::section::Section;
 
-/// Bytes that a processor loads at once.
-const CACHE_LINE: usize = 64;
 /// Remainders of this many bytes are compared as one word: what all but small shards have.
 const WORD: usize = 8;
 
@@ -24,6 +23,13 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
+    /// Asks for the directory's entries of the visitor's bucket.
+    #[inline]
+    pub fn announce(image: &Image, pid: Pid) {
+        let at = image.header().geometry.bucket(pid) * DIRECTORY_ENTRY;
+        prefetch(image.part(Section::Directory).get(at..).unwrap_or_default(), 2 * DIRECTORY_ENTRY);
+    }
+
     /// Reads the directory alone.
     ///
     /// # Errors
@@ -35,22 +41,37 @@ impl<'a> Search<'a> {
         Ok(Self { image, bucket, wanted: geometry.remainder(pid) })
     }
 
-    /// Loads the record's beginning; the sum of what was read, so that reading it is not left out.
+    /// The bucket that may have the visitor.
     #[inline]
     #[must_use]
-    pub fn touch(&self) -> u8 {
-        touch(self.bucket.remainders)
+    pub fn bucket(&self) -> &Bucket<'a> {
+        &self.bucket
     }
 
-    /// The bytes of the visitor's profile, not yet read; `None` when the image does not know the visitor.
+    /// Asks for the record's remainders and lengths: for who has other lookups to go on with meanwhile.
+    #[inline]
+    pub fn prefetch(&self) {
+        let visitors = self.bucket.visitors as usize;
+        prefetch(self.bucket.remainders, self.bucket.remainders.len() + visitors);
+    }
+
+    /// Asks for the whole record: the profile comes while its place is looked for, so that a single lookup waits for
+    /// memory twice and not three times.
+    #[inline]
+    pub fn prefetch_all(&self) {
+        prefetch(self.bucket.remainders, self.bucket.len());
+    }
+
+    /// The visitor's place in the bucket and the bytes of the profile, not yet read; `None` when the image does not know
+    /// the visitor.
     ///
     /// # Errors
     /// When the record is damaged.
     #[inline]
-    pub fn find(&self) -> Result<Option<ProfileBytes<'a>>, ImageError> {
+    pub fn find(&self) -> Result<Option<(u32, ProfileBytes<'a>)>, ImageError> {
         let Some(place) = self.place() else { return Ok(None) };
-        let profile = self.bucket.profiles().nth(place).flatten();
-        profile.map(Some).ok_or_else(|| self.image.damaged(Section::Records, "a profile within its record"))
+        let profile = self.bucket.profile(place).map(|profile| Some((place as u32, profile)));
+        profile.ok_or_else(|| self.image.damaged(Section::Records, "a profile within its record"))
     }
 
     #[inline]
@@ -59,18 +80,15 @@ impl<'a> Search<'a> {
         if width == WORD {
             let (words, _) = self.bucket.remainders.as_chunks::<WORD>();
             let wanted = self.wanted as u64;
-            return words.iter().position(|word| u64::from_le_bytes(*word) == wanted);
+            // All are looked at: where the wanted one is cannot be foreseen, how many there are nearly.
+            let mut found = None;
+            for (place, word) in words.iter().enumerate() {
+                found = if u64::from_le_bytes(*word) == wanted { Some(place) } else { found };
+            }
+            return found;
         }
         self.bucket.remainders.chunks_exact(width).position(|bytes| remainder_from(bytes) == self.wanted)
     }
-}
-
-/// Reads a byte of each of the first two cache lines; their sum.
-#[inline]
-#[must_use]
-pub fn touch(bytes: &[u8]) -> u8 {
-    let byte = |at| bytes.get(at).copied().unwrap_or(0);
-    byte(0).wrapping_add(byte(CACHE_LINE))
 }
 
 impl Image {
@@ -87,29 +105,21 @@ impl Image {
         codes: &mut Vec<bool>,
         into: &mut Vec<u32>,
     ) -> Result<(), ImageError> {
-        let times = self.times();
-        codes.clear();
         into.clear();
-        let mut sound = true;
         let profile = self.profile(profile)?;
-        profile.each_code(|code| {
-            let entry = times.entry(code);
-            sound &= entry.is_some();
-            codes.push(entry.is_some_and(|entry| entry.live(now)));
-        });
+        let sound = profile.live(now, codes);
         // Written first and kept if live: no branch that the processor cannot foresee.
         into.resize(codes.len(), 0);
-        let (mut live, mut at, mut last) = (0usize, 0usize, 0u32);
+        let (mut live, mut last, mut alive) = (0usize, None, codes.iter());
         let read = profile.each_rank(|rank| {
             if let Some(slot) = into.get_mut(live) {
                 *slot = rank;
             }
-            live += usize::from(codes.get(at).copied().unwrap_or(false));
-            at += 1;
-            last = rank;
+            live += usize::from(*alive.next().unwrap_or(&false));
+            last = Some(rank);
         });
         into.truncate(live);
-        if read.is_some() && sound && (at == 0 || last < self.header().segments) {
+        if sound.and(read).is_some() && last.is_none_or(|last| last < self.header().segments) {
             return Ok(());
         }
         into.clear();

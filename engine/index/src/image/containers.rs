@@ -8,6 +8,9 @@ use crate::bits::BLOCK;
 use crate::bytes::{Cursor, put_varint};
 use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 
+/// Blocks, and bitmaps within them, begin at multiples of this many bytes of the section: no line of the processor's cache is read twice.
+pub const BITMAP_ALIGNMENT: usize = 64;
+
 /// Where the containers of one block lie; by rank, *everyone* after the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDirectory {
@@ -42,7 +45,7 @@ impl BlockDirectory {
     }
 
     /// A container; `None` when the section is cut.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn container<'a>(&self, section: &'a [u8], slot: usize) -> Option<Container<'a>> {
         let Some(&Slot { start, members, bytes }) = self.slots.get(slot).filter(|slot| slot.members > 0) else {
@@ -59,6 +62,7 @@ impl BlockDirectory {
         let mut start = 0u64;
         let mut blocks = Vec::new();
         for first in (0..visitors).step_by(BLOCK as usize) {
+            start = start.next_multiple_of(BITMAP_ALIGNMENT as u64);
             let block = Self::read(&mut cursor, slots, (visitors - first).min(BLOCK), policy, start)?;
             start = block.end;
             blocks.push(block);
@@ -76,10 +80,14 @@ impl BlockDirectory {
                 continue;
             }
             let members = cursor.varint()?.checked_add(1).filter(|count| *count <= visitors)?;
-            let bytes = match fixed_size(policy.kind(members), members, visitors) {
+            let kind = policy.kind(members);
+            let bytes = match fixed_size(kind, members, visitors) {
                 Some(size) => size,
                 None => map_bytes(visitors) + u32::from(cursor.u16()?),
             };
+            if kind == Kind::Bitmap {
+                start = start.next_multiple_of(BITMAP_ALIGNMENT as u64);
+            }
             found.push(Slot { start, members, bytes });
             start += u64::from(bytes);
         }
@@ -105,12 +113,18 @@ impl ContainersWriter {
 
     /// Appends the blocks of another writer of the same policy.
     pub fn absorb(&mut self, mut other: Self) {
+        self.align();
         self.directory.append(&mut other.directory);
         self.containers.append(&mut other.containers);
     }
 
+    fn align(&mut self) {
+        self.containers.resize(self.containers.len().next_multiple_of(BITMAP_ALIGNMENT), 0);
+    }
+
     /// Appends a block: the ordinals of each slot, ascending.
     pub fn block<'o>(&mut self, visitors: u32, slots: impl ExactSizeIterator<Item = &'o [u16]>) {
+        self.align();
         let bits = self.directory.len();
         self.directory.resize(bits + slots.len().div_ceil(8), 0);
         for (slot, ordinals) in slots.enumerate() {
@@ -120,6 +134,9 @@ impl ContainersWriter {
             self.directory[bits + slot / 8] |= 1 << (slot % 8);
             let members = ordinals.len() as u32;
             put_varint(&mut self.directory, members - 1);
+            if self.policy.kind(members) == Kind::Bitmap {
+                self.align();
+            }
             let start = self.containers.len();
             containers::write(self.policy, ordinals, visitors, &mut self.containers);
             if self.policy.kind(members) == Kind::Sparse {

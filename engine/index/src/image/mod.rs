@@ -12,13 +12,13 @@ mod section;
 mod verify;
 mod writer;
 
-pub use batch::{Search, touch};
-pub use containers::BlockDirectory;
+pub use batch::Search;
+pub use containers::{BITMAP_ALIGNMENT, BlockDirectory};
 pub use cursor::ProfileCursor;
 pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, MAGIC};
 pub use names::Names;
 pub use part::{Encoding, ImagePart, PartWriter, SAMPLE_VISITORS, choose_gap_code};
-pub use reader::{Image, ProfileRef};
+pub use reader::{Bucket, Image, ProfileRef};
 pub use section::{SECTION_ALIGNMENT, Section, SectionInfo, TRAILER_BYTES, TRAILER_MAGIC};
 pub use writer::{ImageWriter, Shared, WrittenImage};
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::bytes::Cursor;
 use crate::containers::Container;
-use crate::dictionary::remainder_from;
 use crate::entry::Entry;
 use crate::error::ImageError;
 use crate::gaps::GapCode;
@@ -15,11 +14,15 @@ use crate::time::Tick;
 use crate::times::{Packing, Times};
 
 use super::MAX_SHARD_VISITORS;
+use super::batch::Search;
 use super::containers::BlockDirectory;
 use super::header::Header;
 use super::names::Names;
 use super::section::{Section, SectionInfo, Sections};
 use super::writer::EXPIRY_SATURATED;
+
+/// Bytes that a processor loads at once.
+const CACHE_LINE: usize = 64;
 
 /// An image, ready for questions.
 pub struct Image {
@@ -155,7 +158,7 @@ impl Image {
     ///
     /// # Errors
     /// When the section is cut.
-    #[inline]
+    #[inline(always)]
     pub fn container(&self, block: usize, rank: u32) -> Result<Container<'_>, ImageError> {
         let found = self.blocks.get(block).map(|block| block.container(self.part(Section::Containers), rank as usize));
         found
@@ -169,15 +172,9 @@ impl Image {
     /// When directory or record are damaged.
     #[inline]
     pub fn find(&self, pid: Pid) -> Result<Option<ProfileRef<'_>>, ImageError> {
-        let geometry = self.header.geometry;
-        let bucket = self.bucket(geometry.bucket(pid))?;
-        let (wanted, width) = (geometry.remainder(pid), geometry.remainder_bytes());
-        let place = bucket.remainders.chunks_exact(width).position(|bytes| remainder_from(bytes) == wanted);
-        let Some(place) = place else { return Ok(None) };
-        let mut profiles = bucket.profiles();
-        let found = profiles.nth(place).flatten();
-        let bytes = found.ok_or_else(|| self.damaged(Section::Records, "a profile within its record"))?;
-        Ok(Some(ProfileRef { ordinal: bucket.start + place as u32, bytes }))
+        let search = Search::begin(self, pid)?;
+        let found = search.find()?;
+        Ok(found.map(|(place, bytes)| ProfileRef { ordinal: search.bucket().start + place, bytes }))
     }
 
     /// Splits a profile's bytes into its parts.
@@ -228,7 +225,7 @@ impl Image {
         bucket.ok_or_else(|| self.damaged(Section::Directory, "buckets within the records"))
     }
 
-    fn part(&self, section: Section) -> &[u8] {
+    pub(super) fn part(&self, section: Section) -> &[u8] {
         &self.bytes[self.sections.range(section)]
     }
 
@@ -263,6 +260,13 @@ pub struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
+    /// Loads the record; the sum of what was read, so that reading it is not left out.
+    #[must_use]
+    pub fn touch(&self) -> u8 {
+        let lines = |bytes: &[u8]| bytes.iter().step_by(CACHE_LINE).fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+        lines(self.remainders).wrapping_add(lines(&self.rest[..self.length]))
+    }
+
     /// The bytes of each profile; `None` in place of one that is cut.
     #[inline]
     pub fn profiles(&self) -> impl Iterator<Item = Option<ProfileBytes<'a>>> + use<'a> {
@@ -279,5 +283,26 @@ impl<'a> Bucket<'a> {
             at = at.checked_add(length).filter(|at| *at <= end)?;
             Some(profile)
         })
+    }
+
+    /// Bytes of the record.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.remainders.len() + self.length
+    }
+
+    /// The bytes of the profile at a place; `None` when it is cut. One walk over the lengths: those before the place are
+    /// added, those after it only passed.
+    #[inline]
+    pub fn profile(&self, place: usize) -> Option<ProfileBytes<'a>> {
+        let (mut lengths, mut before, mut length) = (Cursor::new(&self.rest[..self.length]), 0usize, 0usize);
+        for visitor in 0..self.visitors as usize {
+            let next = lengths.varint()? as usize;
+            before += if visitor < place { next } else { 0 };
+            length = if visitor == place { next } else { length };
+        }
+        let at = lengths.position().checked_add(before)?;
+        let sound = at.checked_add(length)? <= self.length;
+        sound.then_some(ProfileBytes { tail: self.rest.get(at..)?, length })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::containers::Policy;
-use crate::dictionary::Geometry;
+use crate::dictionary::{DIRECTORY_ENTRY, Geometry};
 use crate::error::WriteError;
 use crate::segments::Segment;
 use crate::time::{Tick, TickLength};
@@ -13,7 +13,7 @@ use super::containers::ContainersWriter;
 use super::header::{HEADER_BYTES, Header};
 use super::names::Names;
 use super::part::{BucketStart, Encoding, ImagePart};
-use super::section::Sections;
+use super::section::{SECTION_ALIGNMENT, Sections};
 
 /// The next expiry of a bucket is at most this many ticks after the time base; a bucket beyond is always looked at.
 pub const EXPIRY_SATURATED: u16 = u16::MAX;
@@ -32,6 +32,8 @@ pub struct Shared {
     pub tick: TickLength,
     /// The segments, by rank.
     pub segments: Vec<Segment>,
+    /// The thresholds of container kinds.
+    pub policy: Policy,
 }
 
 /// Takes the parts of one shard.
@@ -39,11 +41,12 @@ pub struct ImageWriter<'a> {
     shared: &'a Shared,
     encoding: &'a Encoding<'a>,
     shard: u32,
-    policy: Policy,
     ordinal: u32,
     bucket: usize,
     entries: u64,
     memberships: u64,
+    /// Segments, times and gaps: the sections before the directory.
+    tables: [Vec<u8>; 3],
     directory: Vec<u8>,
     records: Vec<u8>,
     expiries: Vec<Option<Tick>>,
@@ -53,29 +56,42 @@ pub struct ImageWriter<'a> {
 impl<'a> ImageWriter<'a> {
     /// Starts the image of a shard.
     #[must_use]
-    pub fn new(shared: &'a Shared, encoding: &'a Encoding<'a>, shard: u32, policy: Policy) -> Self {
+    pub fn new(shared: &'a Shared, encoding: &'a Encoding<'a>, shard: u32) -> Self {
+        let mut tables = [Vec::new(), Vec::new(), Vec::new()];
+        names(shared).write(&mut tables[0]);
+        encoding.times.write(&mut tables[1]);
+        encoding.gaps.write_tables(&mut tables[2]);
         Self {
             shared,
             encoding,
             shard,
-            policy,
             ordinal: 0,
             bucket: 0,
             entries: 0,
             memberships: 0,
+            tables,
             directory: Vec::new(),
             records: Vec::new(),
             expiries: Vec::with_capacity(encoding.geometry.buckets()),
-            blocks: BlocksWriter::new(shared.segments.len() + 1, policy),
+            blocks: BlocksWriter::new(shared.segments.len() + 1, shared.policy),
         }
     }
 
-    /// Appends parts, in order, and freezes the blocks that they complete.
+    /// Where the records will begin, in bytes from the start of the image.
+    #[must_use]
+    pub fn records_offset(&self) -> usize {
+        let directory = (self.encoding.geometry.buckets() + 1) * DIRECTORY_ENTRY;
+        let lengths = self.tables.iter().map(Vec::len).chain([directory, 0]);
+        lengths.fold(HEADER_BYTES, |end, length| end.next_multiple_of(SECTION_ALIGNMENT) + length)
+    }
+
+    /// Appends parts, in order, and freezes the blocks that they complete. Hands on the records of each, which are
+    /// final.
     ///
     /// # Errors
     /// When the shard goes beyond a bound of the format.
-    pub fn append(&mut self, parts: Vec<ImagePart>) -> Result<(), WriteError> {
-        for ImagePart { visitors, entries, memberships, buckets, mut records, members } in parts {
+    pub fn append(&mut self, parts: Vec<ImagePart>, mut on: impl FnMut(Vec<u8>)) -> Result<(), WriteError> {
+        for ImagePart { visitors, entries, memberships, buckets, records, members } in parts {
             let geometry = self.encoding.geometry;
             for BucketStart { ordinal, offset, next_expiry } in buckets {
                 let (start, offset) = (self.ordinal + ordinal, self.records.len() + offset);
@@ -83,7 +99,8 @@ impl<'a> ImageWriter<'a> {
                 self.expiries.push(next_expiry);
                 self.bucket += 1;
             }
-            self.records.append(&mut records);
+            self.records.extend_from_slice(&records);
+            on(records);
             self.memberships += memberships;
             self.blocks.push(members, visitors);
             self.ordinal += visitors;
@@ -98,7 +115,7 @@ impl<'a> ImageWriter<'a> {
     /// # Errors
     /// When the shard goes beyond a bound of the format.
     pub fn finish(mut self) -> Result<WrittenImage, WriteError> {
-        let &Encoding { geometry, times: table, ref gaps, .. } = self.encoding;
+        let &Encoding { geometry, ref gaps, .. } = self.encoding;
         debug_assert_eq!((self.ordinal, self.bucket), (geometry.visitors, geometry.buckets()));
         self.directory.extend_from_slice(&entry(geometry, self.bucket, self.ordinal, self.records.len())?);
         let time_base = self.expiries.iter().flatten().min().copied().unwrap_or(Tick::new(0));
@@ -108,22 +125,19 @@ impl<'a> ImageWriter<'a> {
             shard: self.shard,
             geometry,
             gap_code: gaps.number(),
-            policy: self.policy,
+            policy: self.shared.policy,
             segments: self.encoding.segments,
             memberships: self.memberships,
             entries: self.entries,
         };
-        let (mut segments, mut times, mut tables) = (Vec::new(), Vec::new(), Vec::new());
-        gaps.write_tables(&mut tables);
-        names(self.shared).write(&mut segments);
-        table.write(&mut times);
         let expiries: Vec<u8> =
             self.expiries.iter().flat_map(|&next| saturate(next, time_base).to_le_bytes()).collect();
         let ContainersWriter { directory: cardinalities, containers, .. } = self.blocks.finish();
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.records.len() + containers.len());
         header.write(&mut bytes);
+        let [segments, times, gaps] = &self.tables;
         Sections::write(
-            [&segments, &times, &tables, &self.directory, &self.records, &expiries, &cardinalities, &containers],
+            [segments, times, gaps, &self.directory, &self.records, &expiries, &cardinalities, &containers],
             &mut bytes,
         );
         Ok(WrittenImage { bytes, header })

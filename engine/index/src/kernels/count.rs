@@ -9,7 +9,8 @@ use crate::bits::{BLOCK, Bits};
 use crate::containers::Container;
 
 use super::change::{drain, keep, remove, unite};
-use super::isa::{GROUP_WORDS, Isa, Ordinal};
+use super::dense::Dense;
+use super::isa::{Isa, Ordinal};
 use super::lists::{filter, listed};
 use super::stream::{Groups, Words, groups, streamed};
 
@@ -77,7 +78,7 @@ pub fn list<I: Isa>(isa: I, set: &Container<'_>, scratch: &mut Scratch) -> usize
 /// Who is in every set.
 #[inline(always)]
 pub fn and<I: Isa>(isa: I, sets: &mut [Container<'_>], scratch: &mut Scratch) -> u32 {
-    sets.sort_unstable_by_key(Container::weight);
+    sort(sets);
     match sets {
         [] | [Container::Empty, ..] => 0,
         [first, rest @ ..] if first.is_listed() => and_listed(isa, first, rest, scratch) as u32,
@@ -101,6 +102,18 @@ pub fn and<I: Isa>(isa: I, sets: &mut [Container<'_>], scratch: &mut Scratch) ->
             }, 0), 0);
             bits.clear();
             count
+        }
+    }
+}
+
+/// Puts the lightest first. There are few.
+#[inline(always)]
+fn sort(sets: &mut [Container<'_>]) {
+    for end in 1..sets.len() {
+        let mut at = end;
+        while at > 0 && sets[at].weight() < sets[at - 1].weight() {
+            sets.swap(at, at - 1);
+            at -= 1;
         }
     }
 }
@@ -204,23 +217,15 @@ fn gather<I: Isa>(isa: I, sets: &[Container<'_>], ends: &[usize], but: Option<us
     for index in (0..ends.len()).filter(|index| Some(*index) != but) {
         let union = union(sets, ends, index);
         if first {
-            for set in union {
-                unite(isa, set, bits, spare);
-            }
+            Dense::of(isa, union, bits, spare).join(isa, bits);
             first = false;
             continue;
         }
-        if let [only] = union
-            && !only.is_listed()
-        {
+        if let [only @ Container::Sparse { .. }] = union {
             keep(isa, only, bits);
             continue;
         }
-        for set in union {
-            unite(isa, set, other, spare);
-        }
-        bits.fold(other, crate::bits::Op::And);
-        other.clear();
+        Dense::of(isa, union, other, spare).keep(isa, other, bits);
     }
     let without = &sets[ends.last().map_or(0, |end| (*end).min(sets.len()))..];
     for set in without {
@@ -245,23 +250,11 @@ fn meet<I: Isa>(isa: I, union: &[Container<'_>], scratch: &mut Scratch) -> u32 {
         bits.clear();
         return count;
     }
-    if let [only] = union
-        && !only.is_listed()
-    {
+    if let [only @ Container::Sparse { .. }] = union {
         keep(isa, only, bits);
         return drain(isa, bits);
     }
-    for set in union {
-        unite(isa, set, other, spare);
-    }
-    let mut sum = isa.zero();
-    let pairs = bits.words_mut().as_chunks_mut().0.iter_mut().zip(other.words_mut().as_chunks_mut().0);
-    for (left, right) in pairs {
-        sum = isa.add(sum, isa.and(isa.of_words(left), isa.of_words(right)));
-        *left = [0; GROUP_WORDS];
-        *right = [0; GROUP_WORDS];
-    }
-    isa.total(sum)
+    Dense::of(isa, union, other, spare).meet(isa, other, bits)
 }
 
 /// Who is in any of the sets.
@@ -275,10 +268,7 @@ fn or<I: Isa>(isa: I, sets: &[Container<'_>], scratch: &mut Scratch) -> u32 {
     let Scratch { lists: [spare, ..], bits: [bits, _] } = scratch;
     let members = sets.iter().map(Container::weight).sum::<usize>();
     if members >= SMALL_UNION {
-        for set in sets {
-            unite(isa, set, bits, spare);
-        }
-        return drain(isa, bits);
+        return Dense::of(isa, sets, bits, spare).count(isa, bits);
     }
     let mut count = 0;
     let words = bits.words_mut();

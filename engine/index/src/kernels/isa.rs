@@ -1,5 +1,7 @@
 //! The operations on which the counting algorithms stand, a type for each level of the processor.
 
+use super::stream::padded;
+
 /// An ordinal as it lies in a container: little-endian, not aligned.
 pub type Ordinal = [u8; 2];
 /// Bytes of a bitmap that are worked on at a time.
@@ -25,6 +27,11 @@ pub trait Isa: Copy {
 
     /// A group of a bitmap's bytes.
     fn load(self, bytes: &[u8; GROUP_BYTES]) -> Self::Group;
+    /// A group of fewer bytes, and zeros.
+    #[inline(always)]
+    fn load_part(self, bytes: &[u8]) -> Self::Group {
+        self.load(&padded(bytes))
+    }
     /// A group of words, bit 0 in the lowest bit of the first.
     fn of_words(self, words: &[u64; GROUP_WORDS]) -> Self::Group;
     /// A group as words.

@@ -5,7 +5,7 @@ use crate::containers::Container;
 
 use super::change::unite;
 use super::isa::{Isa, Ordinal};
-use super::stream::{GROUPS, padded};
+use super::stream::{GROUPS, word};
 
 /// A list this many times longer than another is searched, not read.
 const GALLOP_FROM: usize = 32;
@@ -69,23 +69,17 @@ pub fn filter<I: Isa, const KEEP: bool>(
             let mut sum = 0;
             for (before, map) in before.iter_mut().zip(map.chunks(8)) {
                 *before = sum;
-                sum += map_word(map).count_ones() as u16;
+                sum += word(map).count_ones() as u16;
             }
             pick::<KEEP>(list, into, |ordinal| {
                 let (group, place) = (usize::from(ordinal / 512), ordinal / 8 % 64);
-                let word = map_word(map.get(8 * group..).unwrap_or(&[]));
-                let rank = before[group] + (word & ((1 << place) - 1)).count_ones() as u16;
+                let present = word(map.get(8 * group..).unwrap_or(&[]));
+                let rank = before[group] + (present & ((1 << place) - 1)).count_ones() as u16;
                 let byte = bytes.get(usize::from(rank)).copied().unwrap_or(0);
-                (word >> place) as u8 & (byte >> (ordinal % 8)) & 1 == 1
+                (present >> place) as u8 & (byte >> (ordinal % 8)) & 1 == 1
             })
         }
     }
-}
-
-/// The first eight bytes, or as many as there are.
-#[inline(always)]
-fn map_word(map: &[u8]) -> u64 {
-    u64::from_le_bytes(map.first_chunk().copied().unwrap_or_else(|| padded(map)))
 }
 
 /// How many ordinals of the list the test passes; with `KEEP` also writes them. Without branches.
@@ -164,7 +158,7 @@ impl<'a> Walk<'a> {
         }
         loop {
             let bytes = self.unary.get(8 * self.word..).filter(|bytes| !bytes.is_empty())?;
-            let mut rest = !map_word(bytes);
+            let mut rest = !word(bytes);
             let zeros = rest.count_ones() as usize;
             if self.zeros + zeros >= high {
                 (1..high - self.zeros).for_each(|_| rest &= rest - 1);

@@ -4,8 +4,11 @@
 //! conjunctions of unions without building their results: the same algorithms ([`count`]) are compiled once for each
 //! [`Level`] of the processor, on the operations of its [`isa::Isa`], and the level is chosen while the program runs.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod change;
 mod count;
+mod dense;
 mod isa;
 mod lists;
 mod plain;
@@ -32,7 +35,7 @@ pub enum Level {
     Avx2(x86::Avx2),
     /// AVX-512 with byte expansion (VBMI2) and vector popcount: the sparse kind costs about as much as the bitmap then.
     #[cfg(target_arch = "x86_64")]
-    Avx512(x86::Avx512),
+    Avx512(avx512::Avx512),
 }
 
 impl Level {
@@ -46,7 +49,7 @@ impl Level {
     pub fn all() -> impl Iterator<Item = Self> {
         let levels = [Some(Self::Portable)].into_iter();
         #[cfg(target_arch = "x86_64")]
-        let levels = levels.chain([x86::Avx2::detect().map(Self::Avx2), x86::Avx512::detect().map(Self::Avx512)]);
+        let levels = levels.chain([x86::Avx2::detect().map(Self::Avx2), avx512::Avx512::detect().map(Self::Avx512)]);
         levels.flatten()
     }
 }
@@ -71,7 +74,7 @@ macro_rules! dispatched {
                     #[target_feature(
                         enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512vpopcntdq,avx2,bmi1,bmi2,lzcnt,popcnt,sse4.2"
                     )]
-                    fn compiled(isa: x86::Avx512, $($arg: $ty),*) -> $ret {
+                    fn compiled(isa: avx512::Avx512, $($arg: $ty),*) -> $ret {
                         count::$name(isa, $($arg),*)
                     }
                     // SAFETY: the token exists only where `detect` found these features.

@@ -38,7 +38,7 @@ impl Groups for Dense<'_> {
             self.0 = rest;
             return isa.load(group);
         }
-        isa.load(&padded(std::mem::take(&mut self.0)))
+        isa.load_part(std::mem::take(&mut self.0))
     }
 }
 
@@ -54,13 +54,8 @@ impl Groups for Words<'_> {
 impl Groups for Sparse<'_> {
     #[inline(always)]
     fn next<I: Isa>(&mut self, isa: I) -> I::Group {
-        let map = match self.map.split_first_chunk() {
-            Some((map, rest)) => {
-                self.map = rest;
-                u64::from_le_bytes(*map)
-            }
-            None => u64::from_le_bytes(padded(std::mem::take(&mut self.map))),
-        };
+        let map = word(self.map);
+        self.map = self.map.get(8..).unwrap_or(&[]);
         let group = match self.bytes.first_chunk() {
             Some(bytes) => isa.expand(map, bytes),
             None => isa.expand(map, &padded(self.bytes)),
@@ -70,10 +65,25 @@ impl Groups for Sparse<'_> {
     }
 }
 
-/// The bytes, fewer than `N`, and zeros.
+/// The first eight bytes, or as many as there are.
 #[inline(always)]
-pub fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut group = [0; N];
+pub fn word(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.first_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    let mut word = 0;
+    for &byte in bytes.iter().rev() {
+        word = word << 8 | u64::from(byte);
+    }
+    word
+}
+
+/// The bytes, fewer than a group, and zeros. Cold: a call within a loop costs every turn the vectors that it keeps in
+/// registers, unless the compiler knows that there is hardly ever one.
+#[cold]
+#[inline(never)]
+pub fn padded(bytes: &[u8]) -> [u8; GROUP_BYTES] {
+    let mut group = [0; GROUP_BYTES];
     group[..bytes.len()].copy_from_slice(bytes);
     group
 }

@@ -6,10 +6,6 @@ use super::isa::{GROUP_BYTES, GROUP_WORDS, Isa, Ordinal, decode_from, merge};
 
 /// Ordinals of a vector of 128 bits.
 const LANES: usize = 8;
-/// Ordinals of a vector of 512 bits.
-const WIDE_LANES: usize = 32;
-/// Up to how many comparisons of one ordinal with 32 are done before the string instructions are faster.
-const MAX_BROADCASTS: usize = 64;
 
 /// For each byte of a sparse container's map, the bits of its word that are expanded to.
 static BYTE_MASKS: [u64; 256] = {
@@ -69,10 +65,6 @@ static TO_FRONT: [[u8; 16]; 256] = {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx2(());
 
-/// AVX-512 F, BW, VL, VBMI2 and VPOPCNTDQ, and all of [`Avx2`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Avx512(Avx2);
-
 impl Avx2 {
     /// The token, where the processor has the instructions.
     #[must_use]
@@ -96,19 +88,6 @@ impl Avx2 {
             let (a, b) = (_mm256_and_si256(v, low), _mm256_and_si256(_mm256_srli_epi16::<4>(v), low));
             _mm256_add_epi8(_mm256_shuffle_epi8(ones, a), _mm256_shuffle_epi8(ones, b))
         }
-    }
-}
-
-impl Avx512 {
-    /// The token, where the processor has the instructions.
-    #[must_use]
-    pub fn detect() -> Option<Self> {
-        let found = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vbmi2")
-            && is_x86_feature_detected!("avx512vpopcntdq");
-        Avx2::detect().filter(|_| found).map(Self)
     }
 }
 
@@ -224,19 +203,44 @@ impl Isa for Avx2 {
         decode_from(unary, lows, into, at, done)
     }
 
-    /// Eight with eight by the string instructions (Schlegel, Willhalm and Lehner, "Fast sorted-set intersection").
     #[inline(always)]
     fn intersect<const KEEP: bool>(self, a: &[Ordinal], b: &[Ordinal], into: &mut [Ordinal]) -> usize {
+        let Matched { i, j, kept } = self.match_eights::<KEEP>(a, b, into);
+        merge::<KEEP>(&a[i..], &b[j..], into, kept)
+    }
+}
+
+/// How far two lists have been matched.
+pub struct Matched {
+    /// Ordinals of the first that are done.
+    pub i: usize,
+    /// Of the second.
+    pub j: usize,
+    /// Ordinals found in both.
+    pub kept: usize,
+}
+
+impl Avx2 {
+    /// Eight with eight by the string instructions (Schlegel, Willhalm and Lehner, "Fast sorted-set intersection"), until
+    /// one list has fewer than eight left.
+    #[inline(always)]
+    pub fn match_eights<const KEEP: bool>(self, a: &[Ordinal], b: &[Ordinal], into: &mut [Ordinal]) -> Matched {
         const EQUAL_ANY: i32 = _SIDD_UWORD_OPS | _SIDD_CMP_EQUAL_ANY | _SIDD_BIT_MASK;
-        let (mut i, mut j, mut kept) = (0, 0, 0);
-        while i + LANES <= a.len() && j + LANES <= b.len() && (!KEEP || kept + LANES <= into.len()) {
-            // SAFETY: eight ordinals from `i` and `j` on are there, and room for eight from `kept` on. The token proves
-            // SSE4.2.
+        // A zero ends a string; in a list only the first ordinal can be one.
+        let zero = |list: &[Ordinal]| usize::from(list.first() == Some(&[0, 0]));
+        let (mut i, mut j) = (zero(a), zero(b));
+        let mut kept = i & j;
+        if KEEP && kept == 1 {
+            into[0] = [0, 0];
+        }
+        if i + LANES > a.len() || j + LANES > b.len() {
+            return Matched { i, j, kept };
+        }
+        let (mut left, mut right) = (self.eight(a, i), self.eight(b, j));
+        while !KEEP || kept + LANES <= into.len() {
+            // SAFETY: room for eight from `kept` on is there. The token proves SSE4.2.
             let mask = unsafe {
-                let left = _mm_loadu_si128(a.as_ptr().add(i).cast());
-                let right = _mm_loadu_si128(b.as_ptr().add(j).cast());
-                let found = _mm_cmpestrm::<EQUAL_ANY>(right, LANES as i32, left, LANES as i32);
-                let mask = _mm_cvtsi128_si32(found) as usize & 0xff;
+                let mask = _mm_cvtsi128_si32(_mm_cmpistrm::<EQUAL_ANY>(right, left)) as usize & 0xff;
                 if KEEP {
                     let front = _mm_shuffle_epi8(left, _mm_loadu_si128(TO_FRONT[mask].as_ptr().cast()));
                     _mm_storeu_si128(into.as_mut_ptr().add(kept).cast(), front);
@@ -245,104 +249,31 @@ impl Isa for Avx2 {
             };
             kept += mask.count_ones() as usize;
             let (x, y) = (u16::from_le_bytes(a[i + LANES - 1]), u16::from_le_bytes(b[j + LANES - 1]));
-            i += if x <= y { LANES } else { 0 };
-            j += if y <= x { LANES } else { 0 };
-        }
-        merge::<KEEP>(&a[i..], &b[j..], into, kept)
-    }
-}
-
-impl Isa for Avx512 {
-    type Group = __m512i;
-    type Sum = __m512i;
-    const EXPAND_FROM: usize = 96;
-
-    #[inline(always)]
-    fn zero(self) -> Self::Sum {
-        // SAFETY: the token proves AVX-512.
-        unsafe { _mm512_setzero_si512() }
-    }
-
-    #[inline(always)]
-    fn add(self, sum: Self::Sum, group: Self::Group) -> Self::Sum {
-        // SAFETY: the token proves AVX-512 with VPOPCNTDQ.
-        unsafe { _mm512_add_epi64(sum, _mm512_popcnt_epi64(group)) }
-    }
-
-    #[inline(always)]
-    fn total(self, sum: Self::Sum) -> u32 {
-        // SAFETY: the token proves AVX-512.
-        unsafe { _mm512_reduce_add_epi64(sum) as u32 }
-    }
-
-    #[inline(always)]
-    fn load(self, bytes: &[u8; GROUP_BYTES]) -> Self::Group {
-        // SAFETY: the token proves AVX-512; 64 bytes are there.
-        unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-    }
-
-    #[inline(always)]
-    fn of_words(self, words: &[u64; GROUP_WORDS]) -> Self::Group {
-        // SAFETY: the token proves AVX-512; 64 bytes are there.
-        unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-    }
-
-    #[inline(always)]
-    fn store(self, group: Self::Group, words: &mut [u64; GROUP_WORDS]) {
-        // SAFETY: the token proves AVX-512; 64 bytes are there.
-        unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), group) }
-    }
-
-    #[inline(always)]
-    fn expand(self, map: u64, bytes: &[u8; GROUP_BYTES]) -> Self::Group {
-        // SAFETY: the token proves AVX-512 with VBMI2. (Expanding straight from memory is microcode on Zen 4.)
-        unsafe { _mm512_maskz_expand_epi8(map, self.load(bytes)) }
-    }
-
-    #[inline(always)]
-    fn and(self, a: Self::Group, b: Self::Group) -> Self::Group {
-        // SAFETY: the token proves AVX-512.
-        unsafe { _mm512_and_si512(a, b) }
-    }
-
-    #[inline(always)]
-    fn or(self, a: Self::Group, b: Self::Group) -> Self::Group {
-        // SAFETY: the token proves AVX-512.
-        unsafe { _mm512_or_si512(a, b) }
-    }
-
-    #[inline(always)]
-    fn and_not(self, a: Self::Group, b: Self::Group) -> Self::Group {
-        // SAFETY: the token proves AVX-512.
-        unsafe { _mm512_andnot_si512(b, a) }
-    }
-
-    #[inline(always)]
-    fn decode(self, unary: &[u8], lows: &[u8], into: &mut [Ordinal]) -> usize {
-        self.0.decode(unary, lows, into)
-    }
-
-    /// Short lists: each ordinal of `a` is compared with 32 of `b` at once.
-    #[inline(always)]
-    fn intersect<const KEEP: bool>(self, a: &[Ordinal], b: &[Ordinal], into: &mut [Ordinal]) -> usize {
-        if KEEP || a.len() * b.len().div_ceil(WIDE_LANES) > MAX_BROADCASTS {
-            return self.0.intersect::<KEEP>(a, b, into);
-        }
-        let mut kept = 0;
-        for some in b.chunks(WIDE_LANES) {
-            let present = u32::MAX >> (WIDE_LANES - some.len());
-            // SAFETY: only the lanes of the chunk are loaded; the token proves AVX-512 BW.
-            let right = unsafe { _mm512_maskz_loadu_epi16(present, some.as_ptr().cast()) };
-            let mut found = 0;
-            for &ordinal in a {
-                // SAFETY: the token proves AVX-512 BW.
-                found |= unsafe {
-                    let left = _mm512_set1_epi16(i16::from_le_bytes(ordinal));
-                    _mm512_mask_cmpeq_epi16_mask(present, left, right)
-                };
+            // Branches, not arithmetic: where they are foreseen the next comparison need not wait for this one.
+            if x <= y {
+                i += LANES;
+                if i + LANES > a.len() {
+                    j += if x == y { LANES } else { 0 };
+                    break;
+                }
+                left = self.eight(a, i);
             }
-            kept += found.count_ones() as usize;
+            if y <= x {
+                j += LANES;
+                if j + LANES > b.len() {
+                    break;
+                }
+                right = self.eight(b, j);
+            }
         }
-        kept
+        Matched { i, j, kept }
+    }
+
+    /// Eight ordinals of the list.
+    #[inline(always)]
+    fn eight(self, list: &[Ordinal], at: usize) -> __m128i {
+        let eight = &list[at..at + LANES];
+        // SAFETY: eight ordinals of two bytes are there.
+        unsafe { _mm_loadu_si128(eight.as_ptr().cast()) }
     }
 }
