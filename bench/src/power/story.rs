@@ -100,7 +100,7 @@ pub struct Story {
 pub fn live(dir: &Path, seed: u64, operations: usize) -> Result<Story> {
     let (recorder, mut rng) = (Recorder::default(), Rng::new(seed));
     let folder = Folder::open(dir)?.watched_by(Arc::new(recorder.clone()));
-    let state = State::open_in(folder.clone(), &key(), "a story")?;
+    let state = State::open_in(&folder, &key(), "a story")?;
     let (mut model, mut visible) = (Model::default(), vec![Visible::new()]);
     for operation in 1..=operations {
         recorder.began(operation);

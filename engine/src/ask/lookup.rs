@@ -279,7 +279,7 @@ mod tests {
         let sample = Sample::new(names.iter().map(|name| ("anna", &**name, 2)));
         let table = NameTable::new(&sample.snapshot);
         let mut answer = Vec::new();
-        Lookup::new(&sample.snapshot, &table)
+        Lookup::new(&sample.snapshot, &table, &Overlay::default())
             .answer(sample.pid("anna"), Sample::at(0), &Only::Everything, &mut answer)
             .unwrap();
         let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();

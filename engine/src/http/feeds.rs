@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use usher_index::{IdType, NoProgress, Time, WriteError, Writer};
 use usher_loader::feed::{Columns, Format, Shape};
 use usher_loader::pipeline::Percent;
+use usher_loader::report::Seconds;
 use usher_loader::source::{Bounds, Input};
 use usher_loader::{Delivered, Delivery, Report, time};
 
@@ -179,7 +180,8 @@ fn take(served: &Served, terms: &Terms, frames: Frames, now: Time) -> Result<(Re
     let began = Instant::now();
     let published = writer.load(vec![(batch, line)], now, &NoProgress)?;
     let outcome = published.outcomes.first().copied().unwrap_or_default();
-    report.publish(outcome, published.generation, now, now, began.elapsed().as_secs_f64());
+    let seconds = Seconds { build: began.elapsed().as_secs_f64(), ..Seconds::default() };
+    report.publish(outcome, published.generation, now, now, seconds);
     Ok((report, Some(published.generation)))
 }
 

@@ -105,7 +105,7 @@ fn sizes(served: &Served, tick: Tick) -> Result<Arc<[u64]>, AskError> {
 #[cfg(test)]
 mod tests {
     use usher_index::change::Change as Row;
-    use usher_index::{Entry, Pid, Snapshot};
+    use usher_index::{Entry, Overlay, Pid, Snapshot};
 
     use super::*;
     use crate::ask::sample::Sample;
@@ -121,7 +121,7 @@ mod tests {
         let sample = Sample::new(visitors.iter().map(|v| (v.as_str(), "b.old", 9)));
         let key = sample.snapshot.key().unwrap().clone();
         let snapshot = Snapshot::open(sample.snapshot.folder().path(), Some(key.clone())).unwrap();
-        let served = Served::new(snapshot, key);
+        let served = Served::new(snapshot, key, Overlay::default());
         let sizes = |hours| {
             let line = |line: &serde_json::Value| {
                 let about = line["visitors"]["about"].as_u64().unwrap_or(0);

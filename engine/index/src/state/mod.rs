@@ -107,16 +107,16 @@ impl State {
     /// [`StateError::Held`] when another process owns it; when the key is another's, it is newer or damaged, or the folder
     /// cannot be written.
     pub fn open(path: &Path, key: &Key, holder: &str) -> Result<Self, StateError> {
-        Self::open_in(Folder::open(path)?, key, holder)
+        Self::open_in(&Folder::open(path)?, key, holder)
     }
 
     /// [`State::open`] of a folder that is open.
     ///
     /// # Errors
     /// As [`State::open`].
-    pub fn open_in(folder: Folder, key: &Key, holder: &str) -> Result<Self, StateError> {
+    pub fn open_in(folder: &Folder, key: &Key, holder: &str) -> Result<Self, StateError> {
         folder.create()?;
-        let lock = Lock::take(&folder, holder)?;
+        let lock = Lock::take(folder, holder)?;
         let left = folder.join(NEW_STATE_FILE);
         match std::fs::remove_file(&left) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -126,10 +126,10 @@ impl State {
             Err(_) => {}
         }
         if !folder.join(STATE_FILE).exists() {
-            make(&folder, key)?;
+            make(folder, key)?;
         }
-        let state = Self::over(StateFile::open(&folder, STATE_FILE)?, key, Some((folder.clone(), lock)))?;
-        state.pass(newest_folded(&folder)?)?;
+        let state = Self::over(StateFile::open(folder, STATE_FILE)?, key, Some((folder.clone(), lock)))?;
+        state.pass(newest_folded(folder)?)?;
         Ok(state)
     }
 
