@@ -121,7 +121,9 @@ impl Index {
     /// # Errors
     /// When it does not verify.
     pub fn open(&self) -> Result<Snapshot> {
-        Ok(Snapshot::open(&self.path, Some(self.key.clone()))?)
+        let mut snapshot = Snapshot::open(&self.path, Some(self.key.clone()))?;
+        snapshot.hold()?;
+        Ok(snapshot)
     }
 
     /// The pseudonym of an id.

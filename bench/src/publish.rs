@@ -48,6 +48,9 @@ struct Shared {
     newest: AtomicU64,
 }
 
+/// Between two generations, so that loader, server and askers have the machine for their rates by turns.
+const REST: Duration = Duration::from_millis(400);
+
 /// Publishes `generations` more after the first, and asks `rate` times a second, or as fast as the machine allows.
 ///
 /// # Errors
@@ -84,7 +87,9 @@ pub fn run(generations: u32, rate: u32, visitors: u32, victim: Victim<'_>, out: 
             .collect();
         let published = (2..=generations + 1).try_for_each(|generation| {
             publish(dir.path(), generation, visitors, victim)?;
-            shared.await_generation(u64::from(generation))
+            shared.await_generation(u64::from(generation))?;
+            std::thread::sleep(REST);
+            Ok(())
         });
         shared.stop.store(true, Ordering::Relaxed);
         for asker in askers {

@@ -2,6 +2,7 @@
 //! their bytes are asked for before they are needed.
 
 use std::fs::File;
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::error::FileError;
 
 /// The bytes of a file or of memory; the reader does not know which.
 pub enum Bytes {
-    /// A mapped file.
+    /// A mapped file, or memory on large pages.
     Mapped(memmap2::Mmap),
     /// Memory.
     Owned(Vec<u8>),
@@ -31,6 +32,22 @@ impl Bytes {
         // with SIGBUS rather than answering wrongly; the next start falls back to the last generation that verifies.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(FileError::new("map", path))?;
         Ok(Self::Mapped(map))
+    }
+
+    /// A copy in memory of its own, on large pages where the system grants them: then a lookup in hundreds of megabytes
+    /// does not wait for page tables too.
+    ///
+    /// # Errors
+    /// When the system grants no memory.
+    pub fn copied(bytes: &[u8]) -> io::Result<Self> {
+        if bytes.is_empty() {
+            return Ok(Self::Owned(Vec::new()));
+        }
+        let mut memory = memmap2::MmapMut::map_anon(bytes.len())?;
+        // A wish: without large pages it is memory all the same.
+        _ = memory.advise(memmap2::Advice::HugePage);
+        memory.copy_from_slice(bytes);
+        memory.make_read_only().map(Self::Mapped)
     }
 }
 

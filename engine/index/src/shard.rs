@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bits::{BLOCK, Bits, Op};
 use crate::entry::Entry;
-use crate::error::ImageError;
+use crate::error::{FileError, ImageError};
 use crate::id::Pid;
 use crate::image::Image;
 use crate::sweep::Sweep;
@@ -21,6 +21,14 @@ impl Shard {
     #[must_use]
     pub fn new(image: Image) -> Self {
         Self { image, sweep: Mutex::new(None) }
+    }
+
+    /// Holds in memory what lookups read: see [`Image::hold`].
+    ///
+    /// # Errors
+    /// When the system grants no memory.
+    pub fn hold(&mut self) -> Result<(), FileError> {
+        self.image.hold()
     }
 
     /// The image.

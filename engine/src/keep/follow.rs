@@ -40,10 +40,18 @@ pub enum FollowError {
 /// # Errors
 /// When no generation verifies, `key` is not the index's, or the state cannot be read.
 pub fn open(data: &Path, key: Key, state: &State) -> Result<Served, FollowError> {
-    let snapshot = Snapshot::open(data, Some(key.clone()))?;
+    let mut snapshot = Snapshot::open(data, Some(key.clone()))?;
+    hold(&mut snapshot);
     settle(&snapshot, state).map_err(AdoptError::from)?;
     let (overlay, _) = overlay(&snapshot, state)?;
     Ok(Served::new(snapshot, key, overlay))
+}
+
+/// Holds in memory what lookups read; without the memory for it they read the mapped files.
+fn hold(snapshot: &mut Snapshot) {
+    if let Err(error) = snapshot.hold() {
+        tracing::warn!("lookups read the mapped files: {error}");
+    }
 }
 
 /// The state forgets what every kept generation holds.
@@ -129,7 +137,8 @@ impl Follower {
     }
 
     fn adopt(&self, present: &Served, newest: u64, now: Time) -> Result<(), FollowError> {
-        let snapshot = open_newer(present, newest)?;
+        let mut snapshot = open_newer(present, newest)?;
+        hold(&mut snapshot);
         let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;
         let served = Served::new(snapshot, present.key.clone(), overlay);
         if let Err(error) = served.warm(now) {

@@ -26,20 +26,20 @@ pub struct Encoding<'a> {
     /// Their codes.
     pub codes: &'a TimeCodes,
     /// The code of the gaps.
-    pub gaps: GapCode,
+    pub gaps: &'a GapCode,
     /// How many segments there are: every rank is below.
     pub segments: u32,
 }
 
-/// The smaller code for the gaps of an image of so many visitors, judged by the profiles of the first
+/// The smaller code for the gaps of all images of so many visitors, judged by the profiles of the first
 /// [`SAMPLE_VISITORS`], or of all when they are fewer.
-pub fn choose_gap_code<'e>(segments: u32, visitors: u32, sample: impl Iterator<Item = &'e [(u32, Entry)]>) -> GapCode {
+pub fn choose_gap_code<'e>(segments: u32, visitors: u64, sample: impl Iterator<Item = &'e [(u32, Entry)]>) -> GapCode {
     let (mut counts, mut sampled) = (GapCounts::new(segments), 0u32);
     for entries in sample.take(SAMPLE_VISITORS) {
         counts.note(entries.iter().map(|(rank, _)| *rank));
         sampled += 1;
     }
-    counts.choose(f64::from(visitors) / f64::from(sampled.max(1)))
+    counts.choose(visitors as f64 / f64::from(sampled.max(1)))
 }
 
 /// A part's bytes and what the writer must know of it.
@@ -99,7 +99,7 @@ impl<'a> PartWriter<'a> {
     /// Appends a visitor of these buckets: pseudonyms ascend strictly, and so do the ranks of the entries, of which
     /// there is one at least.
     pub fn push(&mut self, pid: Pid, entries: &[(u32, Entry)]) {
-        let &Encoding { geometry, times, codes, ref gaps, .. } = self.encoding;
+        let &Encoding { geometry, times, codes, gaps, .. } = self.encoding;
         self.open(pid);
         put_remainder(&mut self.remainders, geometry.remainder(pid), geometry.remainder_bytes());
         let start = self.profiles.len();

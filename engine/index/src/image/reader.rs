@@ -1,11 +1,12 @@
 //! Reads an image in place. Opening reads a few kilobytes; checksums are checked when asked.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::bytes::Cursor;
 use crate::containers::Container;
 use crate::entry::Entry;
-use crate::error::ImageError;
+use crate::error::{FileError, ImageError};
 use crate::gaps::GapCode;
 use crate::id::Pid;
 use crate::mmap::Bytes;
@@ -33,7 +34,9 @@ pub struct Image {
     names: Names,
     times: Times,
     packing: Packing,
-    gaps: GapCode,
+    gaps: Arc<GapCode>,
+    /// Directory and records in memory, and where in the file they begin.
+    held: Option<(Bytes, usize)>,
     blocks: Vec<BlockDirectory>,
 }
 
@@ -72,7 +75,7 @@ impl Image {
             Times::read(part(Section::Times)).ok_or_else(|| damage(&file, Section::Times, "a table of times"))?;
         let packing = times.packing();
         let gaps = GapCode::read_tables(header.gap_code, part(Section::Gaps));
-        let gaps = gaps.ok_or_else(|| damage(&file, Section::Gaps, "the tables of the gap code"))?;
+        let gaps = Arc::new(gaps.ok_or_else(|| damage(&file, Section::Gaps, "the tables of the gap code"))?);
         let geometry = header.geometry;
         let sized = [
             (Section::Directory, (geometry.buckets() + 1) * crate::dictionary::DIRECTORY_ENTRY),
@@ -88,7 +91,27 @@ impl Image {
         let blocks =
             BlockDirectory::read_all(part(Section::Cardinalities), slots, geometry.visitors, header.policy, containers);
         let blocks = blocks.ok_or_else(|| damage(&file, Section::Cardinalities, "cardinalities of every block"))?;
-        Ok(Self { file, bytes, header, sections, names, times, packing, gaps, blocks })
+        Ok(Self { file, bytes, header, sections, names, times, packing, gaps, held: None, blocks })
+    }
+
+    /// Copies directory and records, which every lookup reads, into memory. Checksums are still those of the file.
+    ///
+    /// # Errors
+    /// When the system grants no memory; then they are read from the file as before.
+    pub fn hold(&mut self) -> Result<(), FileError> {
+        let range = self.sections.range(Section::Directory).start..self.sections.range(Section::Records).end;
+        let copy = self.bytes.get(range.clone()).map(Bytes::copied);
+        let copy = copy.transpose().map_err(FileError::new("read into memory", Path::new(&self.file)))?;
+        self.held = copy.map(|bytes| (bytes, range.start));
+        Ok(())
+    }
+
+    /// Takes the tables of another image's gap code when they are the same: one copy stays in the processor's cache.
+    pub fn share_gaps(&mut self, other: &Self) {
+        let same = |image: &Self| (image.header.gap_code, image.header.segments);
+        if same(self) == same(other) && self.part(Section::Gaps) == other.part(Section::Gaps) {
+            self.gaps = Arc::clone(&other.gaps);
+        }
     }
 
     /// Checks the checksum of every section. Reads the whole file.
@@ -225,8 +248,15 @@ impl Image {
         bucket.ok_or_else(|| self.damaged(Section::Directory, "buckets within the records"))
     }
 
+    #[inline]
     pub(super) fn part(&self, section: Section) -> &[u8] {
-        &self.bytes[self.sections.range(section)]
+        let range = self.sections.range(section);
+        match (section, &self.held) {
+            (Section::Directory | Section::Records, Some((held, start))) => {
+                &held[range.start - start..range.end - start]
+            }
+            _ => &self.bytes[range],
+        }
     }
 
     pub(crate) fn damaged(&self, section: Section, expected: &str) -> ImageError {

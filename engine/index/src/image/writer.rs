@@ -115,7 +115,7 @@ impl<'a> ImageWriter<'a> {
     /// # Errors
     /// When the shard goes beyond a bound of the format.
     pub fn finish(mut self) -> Result<WrittenImage, WriteError> {
-        let &Encoding { geometry, ref gaps, .. } = self.encoding;
+        let &Encoding { geometry, gaps, .. } = self.encoding;
         debug_assert_eq!((self.ordinal, self.bucket), (geometry.visitors, geometry.buckets()));
         self.directory.extend_from_slice(&entry(geometry, self.bucket, self.ordinal, self.records.len())?);
         let time_base = self.expiries.iter().flatten().min().copied().unwrap_or(Tick::new(0));
