@@ -103,8 +103,8 @@ impl Print {
 /// Whether a file of this name is a feed once it is whole.
 fn is_feed(path: &Path) -> bool {
     let name = path.file_name().map_or(&b""[..], OsStrExt::as_bytes);
-    let ends = |end: &&[u8]| name.ends_with(end);
-    !name.starts_with(b".") && !UNFINISHED.iter().any(|end| ends(end)) && !ends(&MARKER)
+    let unfinished = UNFINISHED.iter().any(|end| name.ends_with(end));
+    !name.starts_with(b".") && !unfinished && !name.ends_with(MARKER)
 }
 
 /// Whether a marker stands beside the file. One that is older than the file was meant for what stood there before.
