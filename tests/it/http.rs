@@ -19,6 +19,8 @@ mod change;
 mod client;
 /// Deadlines, draining, following.
 mod life;
+/// The same files in any order and by any way: one state.
+mod orders;
 /// Many requests under way.
 mod pipeline;
 use client::{Client, Reply, get, post};

@@ -10,6 +10,8 @@ mod crash;
 mod damage;
 /// Every answer at the second before an expiry, at it and after it.
 mod expiry;
+/// A folder is followed: what is whole is taken, once, and a signal ends it well.
+mod follow;
 /// The erased are gone to the byte, who opted out stays out, and a build takes what the live state holds.
 mod forget;
 /// FORMAT.md agrees with the code, golden indexes open, damage is caught.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use serde::Serialize;
-use usher_index::{IdType, Key, Overlay, Snapshot, Time, VisitorId};
+use usher_index::state::STATE_FILE;
+use usher_index::{IdType, Key, Overlay, Snapshot, State, StateError, Time, VisitorId};
 use usher_loader::clock::Clock;
 use usher_loader::{key, time};
 
@@ -17,7 +18,10 @@ use crate::ask::lookup::{Lookup, NameTable, Only};
 use crate::ask::parse::{ParseError, parse};
 use crate::ask::size::{Unknown, count};
 use crate::config;
+use crate::keep::overlay;
 
+/// What another owner of the live state is told.
+const HOLDER: &str = "usher-engine ask";
 /// How much of an expression is shown on each side of a mistake, in characters.
 const SHOWN_AROUND: usize = 36;
 
@@ -100,29 +104,58 @@ fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mu
             args.data.display()
         );
     }
-    let found = match (question, &args.key_file) {
-        // A count needs no key; one that is named is checked all the same.
-        (Question::Count(_), None) => None,
-        (_, named) => key::find(&args.data, named.as_deref())?,
+    let (snapshot, overlay) = open(args, question)?;
+    let now = Clock::new(args.now).now();
+    match question {
+        Question::Count(expr) => print_count(&snapshot, &overlay, expr, now, args.json, out, err),
+        Question::Visitor(id) => {
+            let Some(key) = snapshot.key() else { bail!(no_key(&args.data)?) };
+            print_profile(&snapshot, &overlay, key, &args.id_type, *id, now, out)
+        }
+    }
+}
+
+/// The images, and over them what the live state holds beyond them.
+fn open(args: &AskArgs, question: &Question<'_>) -> anyhow::Result<(Snapshot, Overlay)> {
+    let is_live = args.data.join(STATE_FILE).exists();
+    let key = match (question, &args.key_file) {
+        // A count of images alone needs no key; one that is named is checked all the same.
+        (Question::Count(_), None) if !is_live => None,
+        (_, named) => key::find(&args.data, named.as_deref())?.map(|found| found.key),
     };
-    let mut snapshot = Snapshot::open(&args.data, found.map(|found| found.key))?;
+    // The state first: nobody folds and forgets its changes while the images are opened.
+    let state = match (is_live, &key) {
+        (true, Some(key)) => take(&args.data, key, question)?,
+        (true, None) => bail!(no_key(&args.data)?),
+        (false, _) => None,
+    };
+    let mut snapshot = Snapshot::open(&args.data, key)?;
     if let Some(file) = &args.charter {
         snapshot.set_charter(config::charter(file)?);
     }
-    let now = Clock::new(args.now).now();
-    match question {
-        Question::Count(expr) => print_count(&snapshot, expr, now, args.json, out, err),
-        Question::Visitor(id) => {
-            let Some(key) = snapshot.key() else { bail!(no_key(&args.data)?) };
-            print_profile(&snapshot, key, &args.id_type, *id, now, out)
-        }
+    let overlay = match &state {
+        Some(state) => overlay(&snapshot, state)?.0,
+        None => Overlay::default(),
+    };
+    Ok((snapshot, overlay))
+}
+
+/// The live state, if it is free. Who holds it knows changes that nobody else can.
+fn take(data: &Path, key: &Key, question: &Question<'_>) -> anyhow::Result<Option<State>> {
+    let route = match question {
+        Question::Count(_) => "POST /v1/size",
+        Question::Visitor(_) => "GET /v1/visitors/{id}/segments",
+    };
+    match State::open_if_present(data, key, HOLDER) {
+        Err(StateError::Held { holder, .. }) => bail!("the live state belongs to {holder}; through it: {route}"),
+        opened => Ok(opened?),
     }
 }
 
 fn no_key(data: &Path) -> anyhow::Result<String> {
     let expected = key::beside(data)?;
     Ok(format!(
-        "there is no key in {}, and a visitor is found only with the index's key: name its file with --key-file",
+        "there is no key in {}; visitors and changes that no build has folded are found only with the index's key: name its file with --key-file",
         expected.display()
     ))
 }
@@ -138,13 +171,14 @@ struct Size {
 
 fn print_count(
     snapshot: &Snapshot,
+    overlay: &Overlay,
     expr: &Expr,
     now: Time,
     json: bool,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let counted = count(snapshot, &Overlay::default(), expr, now)?;
+    let counted = count(snapshot, overlay, expr, now)?;
     for unknown in &counted.unknown {
         let meant = unknown.nearest.as_ref().map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
         writeln!(err, "warning: no segment is called `{}`: it counts as empty{meant}", unknown.name)?;
@@ -161,6 +195,7 @@ fn print_count(
 
 fn print_profile(
     snapshot: &Snapshot,
+    overlay: &Overlay,
     key: &Key,
     id_type: &IdType,
     id: VisitorId<'_>,
@@ -168,8 +203,8 @@ fn print_profile(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let names = NameTable::new(snapshot);
-    let (overlay, mut line) = (Overlay::default(), Vec::new());
-    Lookup::new(snapshot, &names, &overlay).answer(key.pid(id_type, id), now, &Only::Everything, &mut line)?;
+    let mut line = Vec::new();
+    Lookup::new(snapshot, &names, overlay).answer(key.pid(id_type, id), now, &Only::Everything, &mut line)?;
     line.push(b'\n');
     out.write_all(&line)?;
     Ok(())
@@ -195,10 +230,12 @@ fn point_at(text: &str, error: &ParseError) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use usher_index::entry::Entry;
+    use usher_index::{Change, Commit, Key, Segment, State, Tick};
 
     use super::super::{FAILED, OK, USAGE};
     use super::{AskArgs, run};
-    use crate::ask::sample::Sample;
+    use crate::ask::sample::{HOUR, Sample};
 
     #[derive(Parser)]
     struct Command {
@@ -236,6 +273,45 @@ mod tests {
         let (_, out, _) = lookup(&["--key-file", &key, "--id-type", "maid"]);
         assert_eq!(out, "{\"segments\":[],\"audiences\":[]}\n");
         let (code, _, err) = lookup(&[]);
+        assert!(code == FAILED && err.contains("--key-file"), "{err}");
+    }
+
+    #[test]
+    fn what_no_build_has_folded_counts() {
+        let sample = Sample::new([("anna", "interest.theatre", 2), ("ben", "interest.theatre", 2)]);
+        let (data, key_file) = (sample.folder(), sample.key_file());
+        let key = Key::from_hex(&std::fs::read_to_string(&key_file).unwrap()).unwrap();
+        let state = State::open(data.as_ref(), &key, "usher-engine serve on 127.0.0.1:8080").unwrap();
+        let ticks = |hours: i64| Tick::new((Sample::at(hours).unix() / HOUR) as u32);
+        let entry = Entry { observed: ticks(0), expiry: ticks(2) };
+        let changes = [
+            Change::OptOut { pid: sample.pid("anna") },
+            Change::Row { pid: sample.pid("carl"), segment: 0, entry },
+            Change::Row { pid: sample.pid("ben"), segment: 0, entry },
+        ];
+        let segments = [Segment { name: "interest.opera".into(), source: "sample".into() }];
+        state.commit(&Commit { changes: &changes, segments: &segments, audit: &[] }).unwrap();
+        let now = Sample::at(0).unix().to_string();
+        let asked = |more: &[&str]| ask(&[&["--data", &data, "--now", &now, "--key-file", &key_file], more].concat());
+
+        for (more, route) in
+            [(&["interest.*"][..], "POST /v1/size"), (&["--visitor", "ben"], "GET /v1/visitors/{id}/segments")]
+        {
+            let (code, out, err) = asked(more);
+            assert_eq!((code, out.as_str()), (FAILED, ""));
+            assert!(err.contains("usher-engine serve on 127.0.0.1:8080") && err.contains(route), "{err}");
+        }
+        drop(state);
+        for (expr, count) in [("interest.theatre", "1\n"), ("interest.*", "2\n"), ("interest.opera", "2\n")] {
+            let (code, out, err) = asked(&[expr]);
+            assert_eq!((code, out.as_str()), (OK, count), "{expr}: {err}");
+        }
+        for (visitor, segments) in
+            [("ben", r#"["interest.opera","interest.theatre"]"#), ("carl", r#"["interest.opera"]"#), ("anna", "[]")]
+        {
+            assert!(asked(&["--visitor", visitor]).1.contains(segments), "{visitor}");
+        }
+        let (code, _, err) = ask(&["--data", &data, "--now", &now, "interest.theatre"]);
         assert!(code == FAILED && err.contains("--key-file"), "{err}");
     }
 

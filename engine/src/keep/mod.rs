@@ -14,6 +14,7 @@ mod keeper;
 mod served;
 mod wish;
 
+pub(crate) use adopt::overlay;
 pub use disk::{RESERVE_BYTES, TIGHT_BYTES};
 pub use keeper::{Keeper, Started};
 pub use served::{Live, Served};

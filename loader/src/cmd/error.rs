@@ -72,6 +72,9 @@ pub(super) enum CommandError {
     /// A report that does not add up.
     #[error("{0}; the rows are in the index, please report this")]
     Sum(#[from] SumError),
+    /// The system grants no handling of signals.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
     /// Stdout or stderr is gone.
     #[error("cannot write the output: {0}")]
     Output(io::Error),

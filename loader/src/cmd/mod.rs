@@ -3,9 +3,12 @@
 mod build;
 mod error;
 mod export;
+mod follow;
 mod forget;
 mod inspect;
+mod intake;
 mod load;
+mod options;
 mod own;
 mod policy;
 mod progress;
@@ -52,6 +55,8 @@ struct Cli {
 enum Verb {
     /// Loads feeds; each is taken or fails whole.
     Load(load::LoadArgs),
+    /// Watches a folder and loads the feeds that come into it, until SIGTERM or SIGINT.
+    Follow(follow::FollowArgs),
     /// Builds the index anew: every change is folded in, the erased and the dead that may leave are dropped.
     Build(build::BuildArgs),
     /// Checks every checksum and every invariant of the index, of the live state and of its audit.
@@ -118,6 +123,7 @@ where
     };
     let done = match &cli.verb {
         Verb::Load(args) => load::run(args, streams),
+        Verb::Follow(args) => follow::run(args, streams),
         Verb::Build(args) => build::run(args, streams),
         Verb::Verify(args) => verify::run(args, streams),
         Verb::Inspect(args) => inspect::run(args, streams),

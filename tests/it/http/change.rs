@@ -40,7 +40,7 @@ fn exact(client: &mut Client, expression: &str) -> u64 {
     reply["visitors"]["exact"].as_u64().unwrap_or_else(|| panic!("{reply}"))
 }
 
-fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is() {
         assert!(began.elapsed() < Duration::from_secs(20), "{what}");
