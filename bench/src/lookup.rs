@@ -61,6 +61,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where temporary folders go.
+    #[must_use]
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
     /// The index of so many visitors.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use std::process::exit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use usher_bench::{
-    abuse, bytes, crash, damage, feed_file, golden, load, lookup, power, publish, samples, serve, size, theatre, victim,
+    abuse, bytes, crash, damage, feed_file, golden, kill, load, lookup, power, publish, samples, serve, size, theatre,
+    victim,
 };
 
 /// Generators and measurements for Usher.
@@ -139,6 +140,23 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         rows: u32,
     },
+    /// Kill a server and loaders at random moments while changes are sent; what was acknowledged must be there
+    Kill {
+        /// How many
+        #[arg(long, default_value_t = 1_000)]
+        kills: u64,
+        /// Of the changes and the moments
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// From exec to ready after a kill with the most unfolded changes, over N synthetic visitors
+    Recover {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(200_000..=100_000_000))]
+        visitors: u64,
+        #[command(flatten)]
+        place: lookup::Place,
+    },
     /// The loader, for the commands that kill it
     #[command(hide = true)]
     Loader {
@@ -177,11 +195,22 @@ enum Command {
 
 /// This program as the loader.
 fn victim(args: &[&str]) -> std::process::Command {
+    again("loader", args)
+}
+
+/// This program as usher-engine.
+fn engine(args: &[&str]) -> std::process::Command {
+    again("engine", args)
+}
+
+fn again(role: &str, args: &[&str]) -> std::process::Command {
     let program = std::env::current_exe().unwrap_or_else(|_| std::env::args_os().next().unwrap_or_default().into());
     let mut command = std::process::Command::new(program);
-    command.args(["loader", "--"]).args(args);
+    command.args([role, "--"]).args(args);
     command
 }
+
+const PROGRAMS: kill::Programs<'static> = kill::Programs { engine: &engine, loader: &victim };
 
 fn main() -> Result<()> {
     let mut out = io::stdout().lock();
@@ -189,6 +218,11 @@ fn main() -> Result<()> {
         Command::Samples { dir, seed } => samples::write(seed, &dir, &mut out),
         Command::Power { images, seed, without_flushes } => {
             power::run(images, seed, !without_flushes, &mut out).map(drop)
+        }
+        Command::Kill { kills, seed } => kill::run(kills, seed, &PROGRAMS, &mut out).map(drop),
+        Command::Recover { visitors, place } => {
+            let index = place.index(visitors, &mut out)?;
+            kill::recover::run(visitors, &index, place.work(), &PROGRAMS, &mut out)
         }
         Command::Crash { kills, seed, rows } => crash::run(kills, seed, rows, &victim, &mut out).map(drop),
         Command::Loader { args } => victim::load(&args.iter().map(String::as_str).collect::<Vec<_>>()),

@@ -20,6 +20,8 @@ mod format;
 mod http;
 /// The samples go in, their questions come out, through both programs.
 mod journey;
+/// A server and loaders killed at random moments: what was acknowledged is there.
+mod kill;
 /// Expressions mean what their users think they mean, and mistakes are shown where they are.
 mod language;
 /// Random feeds and builds answer as a naive map of sets does.

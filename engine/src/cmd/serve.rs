@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -16,6 +17,7 @@ use super::{FAILED, OK};
 use crate::config::{self, Log};
 use crate::http::limits::Limits;
 use crate::http::serve::{Config, Server};
+use crate::keep::fold::Rules;
 
 /// The arguments of `usher-engine serve`.
 #[derive(Args, Debug)]
@@ -35,10 +37,50 @@ pub struct ServeArgs {
     /// Starts the clock at this moment, RFC 3339 or Unix seconds, instead of the present one
     #[arg(long, value_name = "TIME", env = "USHER_NOW", value_parser = time::parse)]
     now: Option<Time>,
+    /// How long a change may wait before it is folded into the images, such as 90s, 30m or 6h
+    #[arg(long, value_name = "TIME", env = "USHER_FOLD_AFTER", default_value = "6h", value_parser = wait)]
+    fold_after: Duration,
+    /// How long an opt-out or an erasure may; an erased visitor's bytes must be gone within a day
+    #[arg(long, value_name = "TIME", env = "USHER_FOLD_ERASURE", default_value = "1h", value_parser = wait)]
+    fold_erasure: Duration,
     /// The form of the log on standard error
     #[arg(long, value_enum, env = "USHER_LOG", default_value = "text")]
     log: Log,
 }
+
+/// The longest that anything may wait to be folded: past it, bytes of an erased visitor could outlive their day.
+const MAX_WAIT: Duration = Duration::from_secs(23 * 3_600);
+
+/// Reads how long something may wait: a whole number of ms, s, m or h.
+fn wait(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let millis = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let number = text[..digits].parse().ok().filter(|_| millis > 0);
+    let wait = number.and_then(|number: u64| number.checked_mul(millis)).map(Duration::from_millis);
+    match wait {
+        Some(wait) if wait <= MAX_WAIT => Ok(wait),
+        Some(_) => Err(format!("at most {} hours", MAX_WAIT.as_secs() / 3_600)),
+        None => Err("expected a whole number and ms, s, m or h, such as 30m".to_owned()),
+    }
+}
+
+impl ServeArgs {
+    /// When changes are folded; whoever wants it sooner than the usual look has it looked at as often.
+    fn rules(&self) -> Rules {
+        let rules = Rules::default();
+        let look = rules.look.min(self.fold_after).min(self.fold_erasure).max(LEAST_LOOK);
+        Rules { look, change: self.fold_after, erasure: self.fold_erasure, ..rules }
+    }
+}
+
+/// How often it is looked at most whether changes are to be folded.
+const LEAST_LOOK: Duration = Duration::from_millis(10);
 
 /// Serves until SIGTERM or SIGINT. The exit code: 0 when every request under way was finished, else 1.
 ///
@@ -61,8 +103,8 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     if let Some(charter) = charter {
         adopt(&args.data, &found.key, charter, clock.now())?;
     }
-    let config =
-        Config { data: args.data.clone(), listen: args.listen, key: found.key, clock, limits: Limits::default() };
+    let limits = Limits { fold: args.rules(), ..Limits::default() };
+    let config = Config { data: args.data.clone(), listen: args.listen, key: found.key, clock, limits };
     let server = Server::start(config)?;
     let state = server.state();
     let (data, generation) = (args.data.display(), state.generation);
@@ -128,5 +170,20 @@ impl Signals {
         }
         _ = writeln!(err, "stopped before every request under way was finished");
         FAILED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_read_and_bounded() {
+        assert_eq!(wait("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(wait("6h"), Ok(Duration::from_secs(21_600)));
+        assert_eq!((wait("0s"), wait("90s")), (Ok(Duration::ZERO), wait("90000ms")));
+        for text in ["", "6", "h", "-1s", "1.5h", "6 h", "1d", "24h", "99999999999999999999h", "5124095576030432h"] {
+            assert!(wait(text).is_err(), "{text}");
+        }
     }
 }

@@ -34,7 +34,11 @@ pub struct Candidate {
 pub fn overlay(snapshot: &Snapshot, state: &State) -> Result<(Overlay, u64), AdoptError> {
     let folded = snapshot.manifest().map_or(0, |manifest| manifest.folded);
     let mut changes = Vec::new();
-    let unfolded = state.unfolded(folded, Arc::clone(snapshot.veils()), |_, change| changes.push(change))?;
+    // Opt-outs and erasures are in the bars already, as they were left. To go through them once more would take back an
+    // opt-out that came after its revocation, and so erase what nobody wished erased.
+    let unfolded = state.unfolded(folded, Arc::clone(snapshot.veils()), |_, change| {
+        changes.extend(Some(change).filter(|change| matches!(change, Change::Row { .. })));
+    })?;
     let overlay = Overlay::new(snapshot, unfolded.bars)?;
     apply(&overlay, snapshot, state, &changes)?;
     Ok((overlay, unfolded.up_to))
@@ -74,5 +78,25 @@ impl Candidate {
 impl std::fmt::Debug for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Candidate").field("up_to", &self.up_to).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_index::{Commit, Key, Pid, Tick};
+
+    use super::*;
+
+    #[test]
+    fn an_opt_out_after_an_idle_revocation_erases_nothing() {
+        let (dir, key, pid) = (tempfile::tempdir().unwrap(), Key::from_bytes([7; 32]), Pid::from_bytes([1; 10]));
+        let state = State::open(dir.path(), &key, "a test").unwrap();
+        for change in [Change::Revoke { pid, at: Tick::new(5) }, Change::OptOut { pid }] {
+            state.commit(&Commit { changes: &[change], ..Commit::default() }).unwrap();
+        }
+        let snapshot = Snapshot::open(dir.path(), Some(key)).unwrap();
+        let (overlay, up_to) = overlay(&snapshot, &state).unwrap();
+        let bars = overlay.bars();
+        assert_eq!((up_to, bars.opted_out(pid), bars.erased(pid)), (2, true, None));
     }
 }
