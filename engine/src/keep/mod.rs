@@ -13,6 +13,7 @@ pub mod follow;
 mod keeper;
 mod served;
 mod wish;
+mod yielding;
 
 pub use disk::{RESERVE_BYTES, TIGHT_BYTES};
 pub use keeper::{Keeper, Started};
