@@ -9,6 +9,7 @@ pub mod damage;
 pub mod expr;
 pub mod feed_file;
 pub mod golden;
+pub mod live;
 pub mod load;
 pub mod lookup;
 pub mod machine;

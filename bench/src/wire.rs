@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 /// The longest answer that is taken in.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 const READ_BYTES: usize = 16 << 10;
+/// The status of an answer that has no body, and says no length.
+const NO_CONTENT: u16 = 204;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// A connection.
@@ -79,6 +81,9 @@ impl Wire {
         let head = String::from_utf8(self.unread.drain(..end).collect())?;
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("no status")?;
         let mut answer = Answer { status, head, body: Vec::new() };
+        if status == NO_CONTENT {
+            return Ok(answer);
+        }
         let length: usize = answer.header("content-length").context("no length")?.parse()?;
         ensure!(length <= MAX_ANSWER_BYTES, "an answer of {length} bytes");
         while self.unread.len() < length {

@@ -20,6 +20,8 @@ mod http;
 mod journey;
 /// Expressions mean what their users think they mean, and mistakes are shown where they are.
 mod language;
+/// Changes are in force at once, and lookups go on while everything happens.
+mod live;
 /// Random feeds and builds answer as a naive map of sets does.
 mod model;
 /// The judge: the naive map of sets.
