@@ -204,6 +204,9 @@ fn http_length(bytes: &[u8]) -> Result<Option<usize>> {
     const LENGTH: &[u8] = b"content-length: ";
     let Some(end) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(None) };
     let head = &bytes[..end];
+    if head.starts_with(b"HTTP/1.1 204") {
+        return Ok(Some(end + END.len()));
+    }
     ensure!(head.starts_with(b"HTTP/1.1 200"), "not a success: {}", String::from_utf8_lossy(head));
     let at = head.windows(LENGTH.len()).position(|window| window.eq_ignore_ascii_case(LENGTH));
     let (length, _) = number(&head[at.context("an answer without a length")? + LENGTH.len()..]);
@@ -252,6 +255,12 @@ mod tests {
             }
         }
         assert_eq!(Protocol::Redis.length(b"*0\r\n").expect("sound"), Some(4));
+    }
+
+    #[test]
+    fn an_answer_without_content_ends_with_its_head() {
+        let bytes = b"HTTP/1.1 204 No Content\r\nx: y\r\n\r\nHTTP/1.1";
+        assert_eq!(Protocol::Http.length(bytes).expect("sound"), Some(bytes.len() - 8));
     }
 
     #[test]

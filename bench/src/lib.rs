@@ -10,6 +10,7 @@ pub mod expr;
 pub mod feed_file;
 pub mod golden;
 pub mod kill;
+pub mod live;
 pub mod load;
 pub mod lookup;
 pub mod machine;

@@ -7,8 +7,8 @@ use std::process::exit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use usher_bench::{
-    abuse, bytes, crash, damage, feed_file, golden, kill, load, lookup, power, publish, samples, serve, size, theatre,
-    victim,
+    abuse, bytes, crash, damage, feed_file, golden, kill, live, load, lookup, power, publish, samples, serve, size,
+    theatre, victim,
 };
 
 /// Generators and measurements for Usher.
@@ -91,6 +91,33 @@ enum Command {
         /// Where to make the temporary folder
         #[arg(long, default_value_os_t = std::env::temp_dir())]
         work: PathBuf,
+    },
+    /// Opt-outs, live rows, and lookups while all of it happens at once, over N synthetic visitors
+    Live {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        /// Only a part of it
+        #[arg(long, value_enum)]
+        only: Option<live::Part>,
+        /// Lookups a second among changes [default: half of the peak]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: Option<u32>,
+        /// Another build of this program, whose server is measured
+        #[arg(long)]
+        server: Option<PathBuf>,
+        #[command(flatten)]
+        place: lookup::Place,
+    },
+    /// The server of `live`
+    #[command(hide = true)]
+    LiveServer {
+        /// The data folder
+        data: PathBuf,
+        /// Where its clock starts, Unix seconds
+        now: i64,
+        /// Seconds that an opt-out waits to be folded into images
+        fold: u64,
     },
     /// The engine's own commands, for the server of `serve`
     #[command(hide = true)]
@@ -238,6 +265,12 @@ fn main() -> Result<()> {
         Command::Lookup { visitors, place } => lookup::run(visitors, &place, &mut out),
         Command::Open { visitors, place } => lookup::open(visitors, &place, &mut out),
         Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),
+        Command::Live { visitors, only, rate, server, place } => {
+            let server = Some(server.map_or_else(std::env::current_exe, Ok)?);
+            let index = place.index(visitors, &mut out)?;
+            live::run(&index, &live::Plan { rate, server, ..live::Plan::new(visitors, only) }, &mut out)
+        }
+        Command::LiveServer { data, now, fold } => live::server::run(&data, now, fold, &mut out),
         Command::Engine { args } => {
             let args = std::iter::once("usher-engine".to_owned()).chain(args);
             exit(usher_engine::run(args, &mut out, &mut io::stderr()).into())

@@ -46,11 +46,11 @@ impl Child {
     }
 
     /// Processor seconds it has used.
-    fn seconds(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let fields = stat.rsplit_once(')').context("a line of /proc")?.1;
-        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Ok(ticks as f64 / TICKS_A_SECOND)
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn seconds(&self) -> Result<f64> {
+        seconds_of(self.0.id())
     }
 }
 
@@ -60,6 +60,17 @@ impl Drop for Child {
         _ = self.0.kill();
         _ = self.0.wait();
     }
+}
+
+/// Processor seconds that a process has used.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn seconds_of(process: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit_once(')').context("a line of /proc")?.1;
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 / TICKS_A_SECOND)
 }
 
 /// The program, held to a core where there is one to hold it to.
@@ -80,7 +91,14 @@ fn stay_on(core: usize) -> bool {
 
 /// Starts this program with other arguments, and reads the address that it says it listens at.
 fn start(core: Option<usize>, args: &[&str]) -> Result<(Child, SocketAddr)> {
-    let mut command = on_core(core, std::env::current_exe()?.as_os_str());
+    listening(on_core(core, std::env::current_exe()?.as_os_str()), args)
+}
+
+/// Starts a program with these arguments, and reads the address that it says it listens at.
+///
+/// # Errors
+/// When it does not start, or says none.
+pub fn listening(mut command: Command, args: &[&str]) -> Result<(Child, SocketAddr)> {
     let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let stdout = child.stdout.take().context("a pipe")?;
     let child = Child::new(child);

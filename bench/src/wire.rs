@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 /// The longest answer that is taken in.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 const READ_BYTES: usize = 16 << 10;
-/// The status whose answer has no body and says no length.
+/// The status of an answer that has no body, and says no length.
 const NO_CONTENT: u16 = 204;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
@@ -81,10 +81,10 @@ impl Wire {
         let head = String::from_utf8(self.unread.drain(..end).collect())?;
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("no status")?;
         let mut answer = Answer { status, head, body: Vec::new() };
-        let length: usize = match status {
-            NO_CONTENT => 0,
-            _ => answer.header("content-length").context("no length")?.parse()?,
-        };
+        if status == NO_CONTENT {
+            return Ok(answer);
+        }
+        let length: usize = answer.header("content-length").context("no length")?.parse()?;
         ensure!(length <= MAX_ANSWER_BYTES, "an answer of {length} bytes");
         while self.unread.len() < length {
             ensure!(self.fill()?, "the server closed within an answer");

@@ -20,7 +20,7 @@ const MU: f64 = 3.205;
 /// The most draws a visitor.
 const MAX_DRAWS: f64 = 3_000.0;
 /// The name of the first segment.
-const FIRST_SEGMENT: u16 = 10_000;
+pub const FIRST_SEGMENT: u16 = 10_000;
 /// Popularity is kept as a table of about this many slots, so that a draw is one look.
 const SLOTS: u32 = 1 << 22;
 /// Bytes of a row of the feed: id, tab, segment, tab, expiry, line feed.

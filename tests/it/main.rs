@@ -24,6 +24,8 @@ mod journey;
 mod kill;
 /// Expressions mean what their users think they mean, and mistakes are shown where they are.
 mod language;
+/// Changes are in force at once, and lookups go on while everything happens.
+mod live;
 /// Random feeds and builds answer as a naive map of sets does.
 mod model;
 /// The judge: the naive map of sets.

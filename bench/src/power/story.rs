@@ -152,7 +152,7 @@ fn commit(state: &State, model: &mut Model, rng: &mut Rng) -> Result<()> {
 }
 
 fn entry(rng: &mut Rng) -> Entry {
-    let observed = tick().floor(now()).get() + 2 - rng.below(OLDEST_HOUR + 2);
+    let observed = tick().floor(now()).get() - rng.below(OLDEST_HOUR + 2);
     let life = if rng.below(4) == 0 { 0 } else { 48 };
     Entry { observed: Tick::new(observed), expiry: Tick::new(observed + life) }
 }

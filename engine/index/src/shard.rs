@@ -10,17 +10,23 @@ use crate::image::Image;
 use crate::sweep::Sweep;
 use crate::time::Tick;
 
+/// So many sweeps are kept: that of the present tick, and the one after or before it.
+const KEPT: usize = 2;
+
 /// A shard.
 pub struct Shard {
     image: Image,
-    sweep: Mutex<Option<Arc<Sweep>>>,
+    /// The one made last is the first.
+    sweeps: Mutex<Vec<Arc<Sweep>>>,
+    /// Held by who walks the image.
+    walking: Mutex<()>,
 }
 
 impl Shard {
     /// A shard over its image.
     #[must_use]
     pub fn new(image: Image) -> Self {
-        Self { image, sweep: Mutex::new(None) }
+        Self { image, sweeps: Mutex::default(), walking: Mutex::default() }
     }
 
     /// Holds in memory what lookups read: see [`Image::hold`].
@@ -102,26 +108,38 @@ impl Shard {
         self.image.blocks().get(block).map_or(0, |block| block.members(rank as usize))
     }
 
-    /// Who is dead at this tick. Kept until another tick is asked for; a later one is reached from the one that is kept.
+    /// Who is dead at this tick. The last two that were made are kept, so that one is made before its tick comes while the
+    /// present one is asked for; a later one is reached from the nearest before it.
     ///
     /// # Errors
     /// When the image is damaged.
     pub fn at(&self, now: Tick) -> Result<Arc<Sweep>, ImageError> {
-        // The lock is held while the walk runs: who asks for the same tick meanwhile waits for it instead of walking too.
-        let mut kept = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
-        let sweep = match kept.as_ref() {
-            Some(sweep) if sweep.tick() == now => return Ok(Arc::clone(sweep)),
+        if let Some(known) = self.known_at(now) {
+            return Ok(known);
+        }
+        // Who asks for the same tick meanwhile waits for the walk instead of walking too; who asks for one that is known
+        // does not wait.
+        let _walking = self.walking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.known_at(now) {
+            return Ok(known);
+        }
+        let kept = self.sweeps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = kept.iter().filter(|sweep| sweep.tick() < now).max_by_key(|sweep| sweep.tick());
+        let sweep = Arc::new(match before {
             Some(sweep) => sweep.at(&self.image, now)?,
             None => Sweep::new(&self.image, now)?,
-        };
-        Ok(Arc::clone(kept.insert(Arc::new(sweep))))
+        });
+        let mut sweeps = self.sweeps.lock().unwrap_or_else(PoisonError::into_inner);
+        sweeps.insert(0, Arc::clone(&sweep));
+        sweeps.truncate(KEPT);
+        Ok(sweep)
     }
 
-    /// Who is dead at this tick, if that was asked for last.
+    /// Who is dead at this tick, if that is one of the two that are kept.
     #[must_use]
     pub fn known_at(&self, now: Tick) -> Option<Arc<Sweep>> {
-        let kept = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|sweep| sweep.tick() == now).map(Arc::clone)
+        let kept = self.sweeps.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|sweep| sweep.tick() == now).map(Arc::clone)
     }
 
     /// The rank after the last segment: in containers and sweeps that of the visitors with any entry of life > 0.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use usher_index::{AuditEntry, Bars, Change, Commit, Pid, Refusal, Segment, Tick, Time};
+use usher_index::membership::MAX_CLOCK_SKEW;
+use usher_index::{AuditEntry, Bars, Change, Commit, Pid, Refusal, Segment, Tick, TickLength, Time};
 
 use super::wish::{Done, Rows, Wish};
 
@@ -14,6 +15,8 @@ pub(super) struct Batch<'b> {
     fresh: Bars,
     now: Time,
     tick: Tick,
+    /// The latest tick that an admitted row can have been observed in.
+    newest: Tick,
     pub(super) changes: Vec<Change>,
     pub(super) segments: Vec<Segment>,
     pub(super) audit: Vec<AuditEntry>,
@@ -21,13 +24,14 @@ pub(super) struct Batch<'b> {
 }
 
 impl<'b> Batch<'b> {
-    /// Empty, at a moment whose tick is `tick`; `bars` are in force.
-    pub(super) fn new(bars: &'b Bars, now: Time, tick: Tick) -> Self {
+    /// Empty, at a moment; `bars` are in force.
+    pub(super) fn new(bars: &'b Bars, now: Time, tick: TickLength) -> Self {
         Self {
             bars,
             fresh: Bars::default(),
             now,
-            tick,
+            tick: tick.floor(now),
+            newest: tick.floor(now.plus(MAX_CLOCK_SKEW)),
             changes: Vec::new(),
             segments: Vec::new(),
             audit: Vec::new(),
@@ -40,7 +44,8 @@ impl<'b> Batch<'b> {
         match wish {
             Wish::Rows(rows) => return self.rows(&rows),
             Wish::OptOut(pid) => self.bar(Change::OptOut { pid }, "opt_out", None),
-            Wish::Revoke(pid) => self.bar(Change::Revoke { pid, at: self.tick }, "opt_out_revoked", None),
+            // A provider's clock may run ahead: nothing that could be here already comes back.
+            Wish::Revoke(pid) => self.bar(Change::Revoke { pid, at: self.newest }, "opt_out_revoked", None),
             Wish::Erase(pid, receipt) => self.bar(Change::Erase { pid, at: self.tick }, "erase", Some(receipt)),
             Wish::Note(entry) => self.audit.push(entry),
         }
@@ -102,7 +107,7 @@ mod tests {
     fn rows_of_who_opted_out_in_the_same_batch_stay_out() {
         let (bars, now) = (Bars::default(), Time::from_unix(1_800_000_000).unwrap());
         let (anna, ben) = (Pid::from_bytes([1; 10]), Pid::from_bytes([2; 10]));
-        let mut batch = Batch::new(&bars, now, Tick::new(500_000));
+        let mut batch = Batch::new(&bars, now, TickLength::default());
         let entry = |observed| Entry { observed: Tick::new(observed), expiry: Tick::new(600_000) };
         let segment = |name: &str, source: &str| Segment { name: name.into(), source: source.into() };
         let rows = |source: &str, observed: u32| {

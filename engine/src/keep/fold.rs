@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rayon::ThreadPool;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use usher_index::{NoProgress, Published, Time, WriteError, Writer};
@@ -12,6 +11,7 @@ use usher_loader::clock::Clock;
 
 use super::keeper::Keeper;
 use super::served::{Live, Served};
+use super::yielding::yielding;
 
 /// When changes are folded.
 #[derive(Debug, Clone)]
@@ -38,8 +38,6 @@ impl Default for Rules {
 const CLOCK_JUMP_SECS: i64 = 300;
 /// The least time that the process must have run before anything is purged.
 const PURGE_AFTER: Duration = Duration::from_secs(3_600);
-/// How much builders yield to everybody else.
-const NICENESS: i32 = 10;
 
 /// Why a build is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +50,8 @@ enum Due {
 
 /// Folds for as long as it is polled.
 pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rules) {
-    let threads = match threads() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match yielding((cores / 2).max(1)) {
         Ok(threads) => Arc::new(threads),
         Err(error) => return tracing::error!("no thread to fold changes with: {error}"),
     };
@@ -78,16 +77,6 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
         // At least as long at rest as at work.
         sleep(began.elapsed()).await;
     }
-}
-
-fn threads() -> Result<ThreadPool, rayon::ThreadPoolBuildError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let yielding = |_| {
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::debug!("building at the priority of lookups: {error}");
-        }
-    };
-    rayon::ThreadPoolBuilder::new().num_threads((cores / 2).max(1)).start_handler(yielding).build()
 }
 
 fn build(served: &Served, keeper: &Keeper, now: Time, due: Due) -> Result<Published, WriteError> {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rayon::ThreadPool;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use usher_index::state::oldest_folded;
-use usher_index::{Key, OpenError, Snapshot, State, StateError, Time};
+use usher_index::{Key, OpenError, Snapshot, Span, State, StateError, Time};
 use usher_loader::clock::Clock;
 
 use super::adopt::{AdoptError, Candidate, overlay};
@@ -17,9 +18,14 @@ use super::disk::Disk;
 use super::keeper::Keeper;
 use super::served::{Live, Served};
 use super::wish::KeepError;
+use super::yielding::yielding;
 
 /// How long a generation that could not be opened is left alone before it is tried again.
 pub const FOLLOW_RETRY: Duration = Duration::from_secs(30);
+
+/// The dead of a tick are looked for so long before it begins: a walk takes some tens of milliseconds, and as long as it
+/// takes when the machine is busy.
+pub const SWEEP_AHEAD: Span = Span::from_secs(10);
 
 /// Why a generation is not served.
 #[derive(Debug, Error)]
@@ -68,7 +74,11 @@ fn settle(snapshot: &Snapshot, state: &State) -> Result<(), StateError> {
 /// Follows the data folder for as long as it is polled.
 pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
     let disk = Disk::new(live.glance().snapshot.folder().path());
-    let follower = Follower { live, keeper, disk, refused: None, retired: Vec::new() };
+    let yielding = match yielding(1) {
+        Ok(yielding) => yielding,
+        Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),
+    };
+    let follower = Follower { live, keeper, disk, yielding, refused: None, retired: Vec::new() };
     let follower = Arc::new(Mutex::new(follower));
     loop {
         sleep(interval).await;
@@ -88,6 +98,8 @@ struct Follower {
     live: Arc<Live>,
     keeper: Arc<Keeper>,
     disk: Disk,
+    /// Opens and sweeps.
+    yielding: ThreadPool,
     /// The generation that could not be opened, and when.
     refused: Option<(u64, Instant)>,
     /// Generations that were replaced and that some question still holds. The last owner unmaps and frees them, which
@@ -103,9 +115,8 @@ impl Follower {
             Err(error) => tracing::error!("the disk cannot be looked at: {error}"),
         }
         let present = self.live.hold();
-        if let Err(error) = present.warm(now) {
-            tracing::error!(generation = present.snapshot.generation(), "counting is disturbed: {error}");
-        }
+        present.warm_overlay(now);
+        self.yielding.install(|| sweep(&present, now));
         let newest = match Snapshot::newest_generation(present.snapshot.folder().path()) {
             Ok(newest) => newest,
             Err(error) => return tracing::error!("the data folder cannot be looked at: {error}"),
@@ -137,14 +148,25 @@ impl Follower {
     }
 
     fn adopt(&self, present: &Served, newest: u64, now: Time) -> Result<(), FollowError> {
-        let mut snapshot = open_newer(present, newest)?;
-        hold(&mut snapshot);
-        let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;
-        let served = Served::new(snapshot, present.key.clone(), overlay);
-        if let Err(error) = served.warm(now) {
-            tracing::error!(generation = newest, "counting is disturbed: {error}");
+        let candidate = self.yielding.install(|| {
+            let mut snapshot = open_newer(present, newest)?;
+            hold(&mut snapshot);
+            let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;
+            let served = Served::new(snapshot, present.key.clone(), overlay);
+            served.warm_overlay(now);
+            sweep(&served, now);
+            Ok::<_, FollowError>(Candidate::new(served, up_to))
+        })?;
+        Ok(self.keeper.adopt(candidate)?)
+    }
+}
+
+/// Finds out who is dead now, and soon.
+fn sweep(served: &Served, now: Time) {
+    for at in [now, now.plus(SWEEP_AHEAD)] {
+        if let Err(error) = served.warm(at) {
+            tracing::error!(generation = served.snapshot.generation(), "counting is disturbed: {error}");
         }
-        Ok(self.keeper.adopt(Candidate::new(served, up_to))?)
     }
 }
 

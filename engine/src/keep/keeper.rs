@@ -202,7 +202,7 @@ impl Desk {
         let now = self.clock.now();
         let (mut told, mut refused) = (Vec::with_capacity(wishes.len()), Vec::new());
         let bars = served.overlay.bars();
-        let mut batch = Batch::new(&bars, now, served.snapshot.tick().floor(now));
+        let mut batch = Batch::new(&bars, now, served.snapshot.tick());
         let full = served.overlay.is_full(served.snapshot.visitors());
         for (wish, reply) in wishes {
             if full && matches!(wish, Wish::Rows(_)) {

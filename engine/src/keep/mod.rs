@@ -13,6 +13,7 @@ pub mod follow;
 mod keeper;
 mod served;
 mod wish;
+mod yielding;
 
 pub(crate) use adopt::overlay;
 pub use disk::{RESERVE_BYTES, TIGHT_BYTES};

@@ -30,16 +30,20 @@ impl Served {
         Served { snapshot, names, overlay, key, sizes: Mutex::new(None) }
     }
 
-    /// Finds out who is dead at `now`, so that the first count after it need not.
+    /// Finds out who is dead at `now` in the images, so that the first count after it need not.
     ///
     /// # Errors
     /// When an image is damaged.
     pub fn warm(&self, now: Time) -> Result<(), ImageError> {
         let tick = self.snapshot.tick().floor(now);
-        if !self.overlay.is_empty() {
-            drop(self.overlay.at(tick));
-        }
         self.snapshot.shards().iter().try_for_each(|shard| shard.at(tick).map(drop))
+    }
+
+    /// The same for the changes. A batch of changes waits meanwhile.
+    pub fn warm_overlay(&self, now: Time) {
+        if !self.overlay.is_empty() {
+            drop(self.overlay.at(self.snapshot.tick().floor(now)));
+        }
     }
 }
 

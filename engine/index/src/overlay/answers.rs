@@ -1,10 +1,11 @@
 //! What each touched visitor has, where lookups find it: a hash table in parts, so that a lookup waits for nothing but
-//! the replacement of one entry.
+//! the replacement of one entry. Entries are copied out; nobody holds a part of the table.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
 
 use crate::entry::Entry;
 use crate::id::Pid;
@@ -43,16 +44,15 @@ impl Touched {
 
 /// The table.
 pub(super) struct Answers {
-    parts: [Part; PARTS],
-    /// Entries in all. Whoever waited for a change to be acknowledged sees that there are some.
+    map: DashMap<Pid, Arc<Touched>, BuildHasherDefault<PidHasher>>,
+    /// Entries in all, for a look without a lock. Whoever waited for a change to be acknowledged sees that there are some.
     len: AtomicUsize,
 }
 
-type Part = RwLock<HashMap<Pid, Arc<Touched>, BuildHasherDefault<PidHasher>>>;
-
 impl Default for Answers {
     fn default() -> Self {
-        Self { parts: std::array::from_fn(|_| Part::default()), len: AtomicUsize::new(0) }
+        let map = DashMap::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), PARTS);
+        Self { map, len: AtomicUsize::new(0) }
     }
 }
 
@@ -67,27 +67,19 @@ impl Answers {
         if self.is_empty() {
             return None;
         }
-        self.part(pid).read().unwrap_or_else(PoisonError::into_inner).get(&pid).map(Arc::clone)
+        self.map.get(&pid).map(|found| Arc::clone(&found))
     }
 
     /// Replaces the visitor's entry; `None` takes it away.
     pub(super) fn set(&self, pid: Pid, touched: Option<Arc<Touched>>) {
-        let mut part = self.part(pid).write().unwrap_or_else(PoisonError::into_inner);
-        let before = part.len();
-        // What was there is freed after the lock is.
-        let _old = match touched {
-            Some(touched) => part.insert(pid, touched),
-            None => part.remove(&pid),
+        let more = usize::from(touched.is_some());
+        // What was there is freed after the part's lock is.
+        let old = match touched {
+            Some(touched) => self.map.insert(pid, touched),
+            None => self.map.remove(&pid).map(|(_, old)| old),
         };
         // One writer: nobody else changes the sum meanwhile.
-        self.len.store(self.len.load(Ordering::Relaxed) + part.len() - before, Ordering::Relaxed);
-        drop(part);
-    }
-
-    #[inline]
-    fn part(&self, pid: Pid) -> &Part {
-        // The last byte: the hash takes the first eight.
-        &self.parts[usize::from(pid.to_bytes()[9]) % PARTS]
+        self.len.store(self.len.load(Ordering::Relaxed) + more - usize::from(old.is_some()), Ordering::Relaxed);
     }
 }
 
