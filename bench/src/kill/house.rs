@@ -78,11 +78,13 @@ impl House {
     /// At a violation.
     pub fn live(&mut self, programs: &Programs<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
         self.hour += u32::from(rng.percent(50));
+        // The first server brings the charter, and nobody disturbs it.
+        let first = !self.data().exists();
         // A loader that is there first owns the state until it is done, and the server waits.
-        if self.loader.is_none() && self.hour > FIRST_HOUR && !self.expected.load_is_pending() && rng.percent(10) {
+        if !first && self.loader.is_none() && !self.expected.load_is_pending() && rng.percent(10) {
             self.loader = Some(self.feed(rng)?.start(&self.expected.journal, programs)?);
         }
-        while self.hour > FIRST_HOUR && rng.percent(15) {
+        while !first && rng.percent(15) {
             let mut engine = self.engine(programs, rng)?;
             std::thread::sleep(tally.usual_start().mul_f64(1.1 * rng.unit()));
             engine.kill()?;
