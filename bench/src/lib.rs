@@ -9,6 +9,8 @@ pub mod damage;
 pub mod expr;
 pub mod feed_file;
 pub mod golden;
+pub mod history;
+pub mod life;
 pub mod load;
 pub mod lookup;
 pub mod machine;
