@@ -1,6 +1,8 @@
 //! `usher-bench damage`: bytes of the samples' index are flipped and cut off; each damage must be refused when the index
 //! is opened, naming the part, or change no answer.
 
+pub mod live;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::Range;
@@ -44,6 +46,8 @@ pub struct Tally {
     pub forged_refused: u64,
     /// Such flips that gave some answer; never a panic.
     pub forged_answered: u64,
+    /// What came of damage to the live state and the veils.
+    pub live: live::Live,
 }
 
 /// The samples' index, one generation, in files that may be written.
@@ -102,6 +106,7 @@ pub fn run(flips: u32, seed: u64, out: &mut dyn Write) -> Result<Tally> {
     let Tally { forged_refused, forged_answered, .. } = tally;
     writeln!(out, "with checksums that fit: {forged_refused} refused, {forged_answered} answered, 0 panics")?;
     writeln!(out, "wrong answers: 0; panics: 0")?;
+    tally.live = live::run(flips, seed, out).with_context(context)?;
     Ok(tally)
 }
 

@@ -7,8 +7,8 @@ use std::process::exit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use usher_bench::{
-    abuse, bytes, crash, damage, feed_file, golden, kill, live, load, lookup, power, publish, samples, serve, size,
-    theatre, victim,
+    abuse, bytes, crash, damage, feed_file, golden, history, kill, live, load, lookup, power, publish, samples, serve,
+    size, theatre, victim,
 };
 
 /// Generators and measurements for Usher.
@@ -155,6 +155,18 @@ enum Command {
         #[arg(long)]
         without_flushes: bool,
     },
+    /// Random lives of an index beside a naive model: changes, feeds, builds, swaps, reopenings, a clock that jumps
+    History {
+        /// How many lives
+        #[arg(long, default_value_t = 10_000)]
+        histories: u64,
+        /// Steps of each
+        #[arg(long, default_value_t = 100)]
+        steps: u32,
+        /// The seed of the first life; each further one has the next
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Kill loaders at random moments; what they leave must be the index before or after, whole
     Crash {
         /// How many
@@ -250,6 +262,9 @@ fn main() -> Result<()> {
         Command::Recover { visitors, place } => {
             let index = place.index(visitors, &mut out)?;
             kill::recover::run(visitors, &index, place.work(), &PROGRAMS, &mut out)
+        }
+        Command::History { histories, steps, seed } => {
+            history::run(history::Plan { histories, steps, seed }, &mut out).map(drop)
         }
         Command::Crash { kills, seed, rows } => crash::run(kills, seed, rows, &victim, &mut out).map(drop),
         Command::Loader { args } => victim::load(&args.iter().map(String::as_str).collect::<Vec<_>>()),

@@ -18,6 +18,9 @@ fn flips_and_cuts_are_refused_or_change_nothing() {
     let tally = damage::run(200, 200, &mut said).unwrap_or_else(|error| panic!("{error:?}"));
     assert!(tally.refused > 10_000 && tally.harmless < 20, "{tally:?}");
     assert_eq!(tally.forged_refused + tally.forged_answered, 200, "{tally:?}");
+    // Of the live state a damage is refused, or all that was acknowledged is there; else the run above has failed.
+    let live = tally.live;
+    assert!(live.refused > 100 && live.harmless > 100 && live.veils_refused > 500, "{live:?}");
 }
 
 /// Two generations: one visitor, then two.

@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 use usher_engine::keep::follow;
-use usher_index::{Entry, State, Tick, TickLength, Time};
+use usher_index::{Entry, State, Tick, TickLength};
 
+use crate::life::model::Visible;
+use crate::life::{KINDS, NOW, VISITORS, key, memory, pid, time};
 use crate::rng::Rng;
 use disk::{Cut, Event, Fate, Files};
-use story::{NOW, Story, VISITORS, Visible, key, pid};
+use story::Story;
 
 /// Operations of a story.
 const OPERATIONS: usize = 12;
@@ -121,21 +123,15 @@ fn check(files: &Files, story: &Story, length: usize) -> Result<()> {
     bail!("after operation {acknowledged} to {began} it should show one of {expected:?}, but shows {shown:?}")
 }
 
-/// Where images are written: memory, where there is a disk of it.
-fn memory() -> &'static Path {
-    let shm = Path::new("/dev/shm");
-    if shm.is_dir() { shm } else { Path::new("/tmp") }
-}
-
 fn shown(data: &Path) -> Result<Visible> {
     let state = State::open(data, &key(), "a check")?;
     let served = follow::open(data, key(), &state)?;
     state.verify_audit()?;
-    let tick = TickLength::default().floor(Time::from_unix(NOW).context("before 2106")?);
+    let tick = TickLength::default().floor(time(NOW));
     let mut shown = Visible::new();
     for visitor in 0..VISITORS {
         let mut note = |name: &str, entry: Entry| {
-            let known = story::segment(name);
+            let known = KINDS.iter().map(|kind| kind.name).find(|known| *known == name);
             if let (true, Some(name)) = (entry.live(tick), known) {
                 shown.insert((visitor, name));
             }
@@ -157,7 +153,7 @@ fn shown(data: &Path) -> Result<Visible> {
 /// Counts and lookups must agree on each segment.
 fn counted(served: &usher_engine::keep::Served, tick: Tick, shown: &Visible) -> Result<()> {
     let now = TickLength::default().start(tick);
-    for name in story::SEGMENTS {
+    for name in KINDS.map(|kind| kind.name) {
         let expression = usher_engine::ask::parse::parse(name)?;
         let count = usher_engine::ask::size::count(&served.snapshot, &served.overlay, &expression, now)?;
         let expected = shown.iter().filter(|(_, segment)| *segment == name).count() as u64;

@@ -3,19 +3,19 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use usher_index::files::Folder;
-use usher_index::{Charter, Key, Time, Writer};
+use usher_index::{Charter, Key, Snapshot, Time, WriteError, Writer};
 use usher_loader::clock::Clock;
 use usher_loader::{key, time};
 
 use super::{FAILED, OK};
 use crate::config::{self, Log};
-use crate::http::limits::Limits;
+use crate::http::limits::{Limits, STATE_PATIENCE};
 use crate::http::serve::{Config, Server};
 use crate::keep::fold::Rules;
 
@@ -120,14 +120,28 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     Ok(signals.until_stopped(server, err))
 }
 
-/// Puts a charter in force, as a new generation; the bytes that are in force already change nothing.
+/// Puts a charter in force, as a new generation; the bytes that are in force already change nothing, and nobody is waited
+/// for then. Else a build that goes on is.
 fn adopt(data: &Path, key: &Key, charter: Charter, now: Time) -> anyhow::Result<()> {
-    let mut writer = Writer::open(data, key.clone())?;
+    let snapshot = Snapshot::open(data, Some(key.clone()))?;
+    if snapshot.generation() > 0 && snapshot.charter().digest() == charter.digest() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    let mut writer = loop {
+        match Writer::open(data, key.clone()) {
+            Err(WriteError::Locked(_)) if began.elapsed() < STATE_PATIENCE => std::thread::sleep(BUILD_LOOK),
+            opened => break opened?,
+        }
+    };
     if writer.adopt_charter(charter)? {
         writer.publish_charter(now).context("the charter could not be put in force")?;
     }
     Ok(())
 }
+
+/// How often it is looked whether somebody else's build has ended.
+const BUILD_LOOK: Duration = Duration::from_millis(100);
 
 /// SIGTERM and SIGINT. From when it is made, neither ends the process by itself.
 pub(super) struct Signals {

@@ -5,7 +5,7 @@
 //! adopted by the same thread ([`adopt`]), so it never meets half a batch; when much has gathered, or an erasure waits,
 //! the changes are folded into new images beside all that ([`fold`]).
 
-mod adopt;
+pub mod adopt;
 mod batch;
 mod disk;
 pub mod fold;

@@ -79,7 +79,7 @@ fn read_segment(bytes: &[u8]) -> Option<Segment> {
 }
 
 impl State {
-    /// Writes a batch: one transaction, one flush. Returns its number; that of the last batch when there are no changes.
+    /// Writes a batch: one transaction, one flush; two when a visitor's wish is among the changes. Returns its number; that of the last batch when there are no changes.
     ///
     /// # Errors
     /// When it cannot be written: then the state is poisoned. [`StateError::Bound`] for more than [`MAX_COMMIT_CHANGES`];
@@ -113,6 +113,9 @@ impl State {
     ) -> Result<Tail, StateError> {
         // One flush. A crash before the next settlement costs a walk through the file, which settlements keep short.
         transaction.set_durability(Durability::Immediate).map_err(store("prepare a commit to"))?;
+        // With one flush, damage to the last commit after a sudden end cannot be told from a commit that was torn, and would
+        // take it back without a word. A visitor's wish gets the second flush that makes it tell.
+        transaction.set_two_phase_commit(commit.changes.iter().any(|change| !matches!(change, Change::Row { .. })));
         if !commit.changes.is_empty() {
             tail.sequence += 1;
             let changes = self.numbered(&transaction, commit)?;

@@ -92,6 +92,15 @@ pub struct State {
     home: Option<(Folder, Lock)>,
 }
 
+/// What an opening expects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// Perhaps nothing: then a new state is made.
+    Empty,
+    /// A state: a file gets its name only when it is one. Nothing there means that everything was lost.
+    Made,
+}
+
 /// Where batches and audit end.
 #[derive(Clone, Copy)]
 struct Tail {
@@ -128,7 +137,8 @@ impl State {
         if !folder.join(STATE_FILE).exists() {
             make(folder, key)?;
         }
-        let state = Self::over(StateFile::open(folder, STATE_FILE)?, key, Some((folder.clone(), lock)))?;
+        let file = StateFile::open(folder, STATE_FILE)?;
+        let state = Self::over(file, key, Some((folder.clone(), lock)), Begin::Made)?;
         state.pass(newest_folded(folder)?)?;
         Ok(state)
     }
@@ -147,14 +157,19 @@ impl State {
     /// # Errors
     /// As [`State::open`].
     pub fn with_backend(backend: impl StorageBackend, key: &Key) -> Result<Self, StateError> {
-        Self::over(backend, key, None)
+        Self::over(backend, key, None, Begin::Empty)
     }
 
-    fn over(backend: impl StorageBackend, key: &Key, home: Option<(Folder, Lock)>) -> Result<Self, StateError> {
+    fn over(
+        backend: impl StorageBackend,
+        key: &Key,
+        home: Option<(Folder, Lock)>,
+        from: Begin,
+    ) -> Result<Self, StateError> {
         let database = database(backend)?;
         let chain = Chain::new(key);
         let transaction = database.begin_write().map_err(store("begin"))?;
-        let tail = begin(&transaction, key, &chain)?;
+        let tail = begin(&transaction, key, &chain, from)?;
         let names = Names::read(&transaction)?;
         transaction.commit().map_err(store("commit to"))?;
         Ok(Self {
@@ -229,7 +244,7 @@ impl State {
 
 /// Makes an empty state under another name first: a crash leaves none, or a whole one.
 fn make(folder: &Folder, key: &Key) -> Result<(), StateError> {
-    drop(State::over(StateFile::open(folder, NEW_STATE_FILE)?, key, None)?);
+    drop(State::over(StateFile::open(folder, NEW_STATE_FILE)?, key, None, Begin::Empty)?);
     let path = folder.join(STATE_FILE);
     std::fs::rename(folder.join(NEW_STATE_FILE), &path).map_err(FileError::new("rename to", &path))?;
     folder.show(Step::Renamed { from: NEW_STATE_FILE, to: STATE_FILE });
@@ -265,7 +280,7 @@ fn database(backend: impl StorageBackend) -> Result<Database, StateError> {
 }
 
 /// Makes the tables of a new state, or checks whose and of which version it is.
-fn begin(transaction: &WriteTransaction, key: &Key, chain: &Chain) -> Result<Tail, StateError> {
+fn begin(transaction: &WriteTransaction, key: &Key, chain: &Chain, from: Begin) -> Result<Tail, StateError> {
     for table in NUMBERED {
         transaction.open_table(table).map_err(store("open a table of"))?;
     }
@@ -274,6 +289,9 @@ fn begin(transaction: &WriteTransaction, key: &Key, chain: &Chain) -> Result<Tai
     }
     let check = key.check_value();
     let Some(version) = meta(transaction, VERSION)? else {
+        if from == Begin::Made {
+            return Err(damaged("the file is empty"));
+        }
         put_meta(transaction, VERSION, &STATE_VERSION.to_le_bytes())?;
         put_meta(transaction, KEY_CHECK, check.as_bytes())?;
         put_meta(transaction, SEQUENCE, &0u64.to_le_bytes())?;
