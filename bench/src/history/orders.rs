@@ -97,15 +97,7 @@ fn kept(world: &World) -> Result<Kept> {
         let mut note = |name: &str, entry: usher_index::Entry| {
             kept.push((visitor, name.to_owned(), entry.observed.get(), entry.expiry.get()));
         };
-        match served.overlay.get(pid(visitor)) {
-            Some(touched) => touched.entries.iter().for_each(|held| note(&held.name.segment.name, held.entry)),
-            None => {
-                if let Some(shard) = served.snapshot.shard_of(pid(visitor)) {
-                    let names = shard.names();
-                    shard.lookup(pid(visitor), |rank, entry| note(&names[rank as usize], entry))?;
-                }
-            }
-        }
+        served.entries(pid(visitor), |name, _, entry| note(name, entry))?;
     }
     kept.sort_unstable();
     let model = world.whole().rows().iter();

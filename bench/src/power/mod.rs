@@ -136,15 +136,7 @@ fn shown(data: &Path) -> Result<Visible> {
                 shown.insert((visitor, name));
             }
         };
-        match served.overlay.get(pid(visitor)) {
-            Some(touched) => touched.entries.iter().for_each(|held| note(&held.name.segment.name, held.entry)),
-            None => {
-                if let Some(shard) = served.snapshot.shard_of(pid(visitor)) {
-                    let names = shard.names();
-                    shard.lookup(pid(visitor), |rank, entry| note(&names[rank as usize], entry))?;
-                }
-            }
-        }
+        served.entries(pid(visitor), |name, _, entry| note(name, entry))?;
     }
     counted(&served, tick, &shown)?;
     Ok(shown)

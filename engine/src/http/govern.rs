@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use serde::Serialize;
-use usher_index::{AuditLine, Entry, IdType, LegalBasis, Pid, Span, VisitorId};
+use usher_index::{AuditLine, IdType, LegalBasis, Pid, Span, VisitorId};
 use usher_loader::time;
 
 use super::app::App;
@@ -71,25 +71,25 @@ fn receipt() -> Result<String, Problem> {
 
 /// All that is held on a visitor.
 #[derive(Serialize)]
-struct Held<'s> {
+struct Held {
     opted_out: bool,
     /// What was observed until then was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     erased_until: Option<String>,
-    sources: Vec<OfSource<'s>>,
+    sources: Vec<OfSource>,
 }
 
 #[derive(Serialize)]
-struct OfSource<'s> {
-    source: &'s str,
+struct OfSource {
+    source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     legal_basis: Option<LegalBasis>,
-    memberships: Vec<OfSegment<'s>>,
+    memberships: Vec<OfSegment>,
 }
 
 #[derive(Serialize)]
-struct OfSegment<'s> {
-    segment: &'s str,
+struct OfSegment {
+    segment: String,
     observed: String,
     expires: String,
     live: bool,
@@ -103,30 +103,18 @@ pub fn access(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Pro
     let pid = visitor(app, raw_id, query)?;
     let (served, now) = (app.live.glance(), app.now());
     let tick = served.snapshot.tick();
-    let mut sources: BTreeMap<&str, Vec<OfSegment<'_>>> = BTreeMap::new();
-    let mut add = |source, segment, entry: Entry| {
-        let live = entry.live(tick.floor(now));
+    let mut sources: BTreeMap<String, Vec<OfSegment>> = BTreeMap::new();
+    let found = served.entries(pid, |segment, source, entry| {
         let (observed, expires) = (time::format(tick.start(entry.observed)), time::format(tick.start(entry.expiry)));
-        sources.entry(source).or_default().push(OfSegment { segment, observed, expires, live });
-    };
-    let touched = served.overlay.get(pid);
-    if let Some(touched) = &touched {
-        for held in &touched.entries {
-            add(&held.name.segment.source, &held.name.segment.name, held.entry);
-        }
-    } else if let Some(shard) = served.snapshot.shard_of(pid) {
-        let (names, sources) = (shard.names(), shard.image().names().sources());
-        let found = shard.lookup(pid, |rank, entry| {
-            if let Some((name, source)) = names.get(rank as usize).zip(sources.get(rank as usize)) {
-                add(source, name, entry);
-            }
-        });
-        found.map_err(|error| damaged(&served, &error))?;
-    }
+        let held = OfSegment { segment: segment.to_owned(), observed, expires, live: entry.live(tick.floor(now)) };
+        sources.entry(source.to_owned()).or_default().push(held);
+    });
+    found.map_err(|error| damaged(&served, &error))?;
     let charter = served.snapshot.charter();
     let sources = sources.into_iter().map(|(source, mut memberships)| {
-        memberships.sort_unstable_by_key(|held| held.segment);
-        OfSource { source, legal_basis: charter.source(source).map(|source| source.legal_basis), memberships }
+        memberships.sort_unstable_by(|a, b| a.segment.cmp(&b.segment));
+        let legal_basis = charter.source(&source).map(|source| source.legal_basis);
+        OfSource { source, legal_basis, memberships }
     });
     let bars = served.overlay.bars();
     let held = Held {

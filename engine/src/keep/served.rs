@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
-use usher_index::{ImageError, Key, Overlay, Snapshot, Tick, Time};
+use usher_index::{Entry, ImageError, Key, Overlay, Pid, Snapshot, Tick, Time};
 
 use crate::ask::lookup::NameTable;
 
@@ -44,6 +44,27 @@ impl Served {
         if !self.overlay.is_empty() {
             drop(self.overlay.at(self.snapshot.tick().floor(now)));
         }
+    }
+
+    /// Calls `each` with everything that is kept of a visitor, dead entries and removals too: the segment's name, its source,
+    /// and the entry.
+    ///
+    /// # Errors
+    /// When an image is damaged.
+    pub fn entries(&self, pid: Pid, mut each: impl FnMut(&str, &str, Entry)) -> Result<(), ImageError> {
+        if let Some(touched) = self.overlay.get(pid) {
+            for held in &touched.entries {
+                each(&held.name.segment.name, &held.name.segment.source, held.entry);
+            }
+        } else if let Some(shard) = self.snapshot.shard_of(pid) {
+            let (names, sources) = (shard.names(), shard.image().names().sources());
+            shard.lookup(pid, |rank, entry| {
+                if let Some((name, source)) = names.get(rank as usize).zip(sources.get(rank as usize)) {
+                    each(name, source, entry);
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 
