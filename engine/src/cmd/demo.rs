@@ -133,19 +133,21 @@ impl World {
     #[must_use]
     pub fn suggestions(&self, address: SocketAddr) -> String {
         let (url, visitor) = (format!("http://{address}"), known_visitor());
-        let ask = format!("{} ask --data {} '{QUESTION}'", program(), quoted(&self.data.display().to_string()));
         format!(
             "\n# Where does this visitor belong?\n\
              curl {url}/v1/visitors/{visitor}/segments\n\
              # How many people love theatre, compare tickets and have never been here?\n\
              curl {url}/v1/size -d '{{\"expression\": \"{QUESTION}\"}}'\n\
-             # The same at the console, exactly:\n\
-             {ask}\n\
+             # The same, exactly, for whoever may know:\n\
+             curl {url}/v1/size -d '{{\"expression\": \"{QUESTION}\", \"exact\": true}}'\n\
              # What is there to plan with, and who may bring what?\n\
              curl {url}/v1/segments\n\
              curl {url}/v1/charter\n\
              # How is the server doing?\n\
-             curl {url}/metrics"
+             curl {url}/metrics\n\
+             # What is held on this visitor, and: leave me out\n\
+             curl {url}/v1/visitors/{visitor}\n\
+             curl -X PUT {url}/v1/visitors/{visitor}/opt-out"
         )
     }
 }
@@ -182,25 +184,6 @@ fn known_visitor() -> &'static str {
     text.lines().nth(1).and_then(|line| line.split(',').next()).unwrap_or_default()
 }
 
-/// How this program is called again: as it was called now.
-fn program() -> String {
-    if std::env::var_os("CARGO").is_some() {
-        return "cargo run --release --".to_owned();
-    }
-    let path = std::env::current_exe().map(|path| path.display().to_string());
-    quoted(&path.unwrap_or_else(|_| "usher-engine".to_owned()))
-}
-
-/// `text` as one word of a shell.
-fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@%:,=".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use usher_index::{IdType, VisitorId};
@@ -210,12 +193,6 @@ mod tests {
     use usher_index::State;
 
     use crate::keep::follow;
-
-    #[test]
-    fn a_path_is_one_word_of_a_shell() {
-        assert_eq!(quoted("/tmp/usher-demo-x1"), "/tmp/usher-demo-x1");
-        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
-    }
 
     #[test]
     fn the_samples_load_and_the_first_suggestion_is_a_known_visitor() {
