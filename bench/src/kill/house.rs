@@ -91,13 +91,19 @@ impl House {
             tally.servers += 1;
             *tally.during.entry("start-up").or_default() += 1;
         }
+        let (mut engine, address) = self.checked(programs, rng, tally)?;
+        self.drive(address, &mut engine, programs, rng, tally).with_context(|| engine.said())
+    }
+
+    /// A server that is ready and shows what it should.
+    fn checked(&mut self, programs: &Programs<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<(Engine, SocketAddr)> {
         let mut engine = self.engine(programs, rng)?;
         let (address, took) = engine.ready()?;
         tally.starts.push(took);
         self.await_loader().with_context(|| engine.said())?;
         check::await_newest(address, &self.data()).with_context(|| engine.said())?;
         self.check(address, rng, tally).with_context(|| engine.said())?;
-        self.drive(address, &mut engine, programs, rng, tally).with_context(|| engine.said())
+        Ok((engine, address))
     }
 
     /// Lets the senders send, and perhaps a loader load, until a kill.
@@ -189,12 +195,7 @@ impl House {
     /// # Errors
     /// At a violation.
     pub fn end(&mut self, programs: &Programs<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-        let mut engine = self.engine(programs, rng)?;
-        let (address, took) = engine.ready()?;
-        tally.starts.push(took);
-        self.await_loader().with_context(|| engine.said())?;
-        check::await_newest(address, &self.data()).with_context(|| engine.said())?;
-        self.check(address, rng, tally).with_context(|| engine.said())?;
+        let (mut engine, _) = self.checked(programs, rng, tally)?;
         engine.kill()?;
         tally.acknowledged += self.expected.acknowledged;
         let data = self.data();

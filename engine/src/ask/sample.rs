@@ -1,5 +1,7 @@
 //! Small indexes and random trees for the tests of this module.
 
+use std::collections::BTreeSet;
+
 use tempfile::TempDir;
 use usher_index::containers::Policy;
 use usher_index::{
@@ -96,5 +98,16 @@ impl Dice {
             4 | 5 => Expr::And(operands(self)),
             _ => Expr::Or(operands(self)),
         }
+    }
+}
+
+/// Whether a visitor who is in the segments `of` is in the expression: the naive judge.
+pub fn holds(expr: &Expr, of: &BTreeSet<&str>) -> bool {
+    match expr {
+        Expr::Segment(name) => of.contains(name.as_str()),
+        Expr::Prefix(prefix) => of.iter().any(|name| name.starts_with(prefix)),
+        Expr::And(operands) => operands.iter().all(|operand| holds(operand, of)),
+        Expr::Or(operands) => operands.iter().any(|operand| holds(operand, of)),
+        Expr::Not(operand) => !holds(operand, of),
     }
 }

@@ -224,17 +224,7 @@ mod tests {
     use super::{Unknown, count};
     use crate::ask::expr::Expr;
     use crate::ask::parse::parse;
-    use crate::ask::sample::{Dice, Sample};
-
-    fn holds(expr: &Expr, of: &BTreeSet<&str>) -> bool {
-        match expr {
-            Expr::Segment(name) => of.contains(name.as_str()),
-            Expr::Prefix(prefix) => of.iter().any(|name| name.starts_with(prefix)),
-            Expr::And(operands) => operands.iter().all(|operand| holds(operand, of)),
-            Expr::Or(operands) => operands.iter().any(|operand| holds(operand, of)),
-            Expr::Not(operand) => !holds(operand, of),
-        }
-    }
+    use crate::ask::sample::{Dice, Sample, holds};
 
     fn some_leaf(dice: &mut Dice) -> Expr {
         let leaves = ["a.x", "a.y", "b.x", "b.y.z", "c", "nobody", "a.*", "b.*", "b.y.*", "nobody.*"];

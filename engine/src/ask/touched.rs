@@ -107,7 +107,7 @@ mod tests {
     use crate::ask::expr::Expr;
     use crate::ask::lookup::{Lookup, NameTable, Only};
     use crate::ask::parse::parse;
-    use crate::ask::sample::{Dice, Sample};
+    use crate::ask::sample::{Dice, Sample, holds};
     use crate::ask::size::count;
 
     const SEGMENTS: [&str; 6] = ["a.x", "a.y", "b.x", "b.y.z", "c", "new.\"one\""];
@@ -174,16 +174,6 @@ mod tests {
                     Row::Row { pid, segment, entry }
                 }
             }
-        }
-    }
-
-    fn holds(expr: &Expr, of: &BTreeSet<&str>) -> bool {
-        match expr {
-            Expr::Segment(name) => of.contains(name.as_str()),
-            Expr::Prefix(prefix) => of.iter().any(|name| name.starts_with(prefix)),
-            Expr::And(operands) => operands.iter().all(|operand| holds(operand, of)),
-            Expr::Or(operands) => operands.iter().any(|operand| holds(operand, of)),
-            Expr::Not(operand) => !holds(operand, of),
         }
     }
 

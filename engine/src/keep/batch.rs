@@ -47,7 +47,6 @@ impl<'b> Batch<'b> {
             // A provider's clock may run ahead: nothing that could be here already comes back.
             Wish::Revoke(pid) => self.bar(Change::Revoke { pid, at: self.newest }, "opt_out_revoked", None),
             Wish::Erase(pid, receipt) => self.bar(Change::Erase { pid, at: self.tick }, "erase", Some(receipt)),
-            Wish::Note(entry) => self.audit.push(entry),
         }
         Done::default()
     }

@@ -40,14 +40,19 @@ impl Disk {
         let (free, total) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
         let (bound, reserve) = (TIGHT_BYTES.min(total / TIGHT_ONE_IN), RESERVE_BYTES.min(total / RESERVE_ONE_IN));
         let held = self.reserve.exists();
-        // What the reserve takes is not free; twice the bound ends the alarm, so that it does not flicker.
+        // What the reserve takes is not free; half as much again ends the alarm, so that it does not flicker.
         self.tight = free < if self.tight { bound + bound / 2 } else { bound };
         if held && free < reserve / 4 {
             std::fs::remove_file(&self.reserve)?;
             tracing::error!(free, "the disk is full: the reserve was given up for opt-outs and erasures");
         } else if !held && !self.tight && free > bound + 2 * reserve {
             let file = File::create(&self.reserve)?;
-            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, reserve)?;
+            let set_aside = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, reserve);
+            if let Err(error) = set_aside {
+                // An empty file is no reserve.
+                std::fs::remove_file(&self.reserve)?;
+                return Err(error.into());
+            }
         }
         Ok(self.tight)
     }

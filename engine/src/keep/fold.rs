@@ -1,5 +1,5 @@
 //! Folds changes into new images while questions and changes go on: when the overlay is full, when an erasure or an
-//! opt-out has waited, when changes are old, and once a day to let go of what is dead.
+//! opt-out has waited, when changes are old, and twice a day to let go of what is dead.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -16,7 +16,6 @@ mod wish;
 mod yielding;
 
 pub(crate) use adopt::overlay;
-pub use disk::{RESERVE_BYTES, TIGHT_BYTES};
 pub use keeper::{Keeper, Started};
 pub use served::{Live, Served};
 pub use wish::{Done, KeepError, Rows, Wish};

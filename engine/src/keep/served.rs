@@ -90,8 +90,8 @@ impl Live {
         self.0.load_full()
     }
 
-    /// Puts another in its place, and gives the one that was.
-    pub(super) fn replace(&self, served: Served) -> Arc<Served> {
-        self.0.swap(Arc::new(served))
+    /// Puts another in its place.
+    pub(super) fn replace(&self, served: Served) {
+        self.0.store(Arc::new(served));
     }
 }

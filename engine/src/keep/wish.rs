@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
-use usher_index::{AuditEntry, Entry, Pid, Refusal, Segment};
+use usher_index::{Entry, Pid, Refusal, Segment};
 
 use super::adopt::Candidate;
 
@@ -28,8 +28,6 @@ pub enum Wish {
     Revoke(Pid),
     /// All that was observed of the visitor until now goes. The receipt stands in the audit.
     Erase(Pid, String),
-    /// A line for the audit alone.
-    Note(AuditEntry),
 }
 
 /// A wish that was committed and is in force.
