@@ -10,7 +10,7 @@ use crate::programs::loader;
 const VICTIM: &str = "USHER_TEST_KILLED";
 
 /// This test binary as one of the two programs.
-fn again(role: &str, args: &[&str]) -> Command {
+pub fn again(role: &str, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a running test has a file"));
     command.args(["kill::the_victims_of_the_other_test", "--exact", "--quiet"]);
     command.env(VICTIM, format!("{role}\n{}", args.join("\n")));

@@ -16,6 +16,8 @@ mod follow;
 mod forget;
 /// FORMAT.md agrees with the code, golden indexes open, damage is caught.
 mod format;
+/// A disk that fills up under a running engine: visitors' wishes pass, rows are told to wait, nothing is lost.
+mod full;
 /// Random lives of an index answer as a naive model does, in whatever order things come.
 mod history;
 /// Every route: good, bad, too large, too slow, draining.

@@ -4,7 +4,7 @@
 
 mod check;
 mod drive;
-mod engine;
+pub mod engine;
 mod expected;
 mod house;
 mod killer;

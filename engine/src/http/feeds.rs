@@ -203,6 +203,9 @@ fn unwritten(error: &WriteError) -> Problem {
             let detail = "Another process is building the index; send the feed again when it is done.";
             Problem::new(Kind::Busy, detail).retry_after(super::pool::retry_secs())
         }
+        WriteError::File(file) if file.source.kind() == io::ErrorKind::StorageFull => {
+            super::govern::unkept(crate::keep::KeepError::Disk)
+        }
         _ => {
             tracing::error!("a feed could not be built in: {error}");
             Problem::internal()

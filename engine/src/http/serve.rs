@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use usher_index::{IdType, Key, State as LiveState, StateError};
+use usher_index::{FileError, IdType, Key, State as LiveState, StateError};
 use usher_loader::clock::Clock;
 
 use super::app::App;
@@ -22,6 +22,7 @@ use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_B
 use super::metrics::{Metrics, State};
 use super::pool::Pool;
 use super::watch::Watch;
+use crate::keep::disk::Disk;
 use crate::keep::fold::fold;
 use crate::keep::follow::{self, FollowError, follow};
 use crate::keep::{Keeper, Live, Started};
@@ -118,11 +119,14 @@ impl Server {
             _ => StartError::Listen(config.listen, error),
         })?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        // Before the first write: on a full disk the reserve is what a start can use.
+        let mut disk = Disk::new(&config.data);
+        disk.look().map_err(|error| StateError::from(FileError::new("look at the disk of", &config.data)(error)))?;
         let state = Arc::new(take_state(&config, address)?);
         let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state)?));
         let failed = Arc::new(Notify::new());
         let told = failed.clone();
-        let started = Keeper::start(state, live.clone(), config.clock, move || told.notify_one());
+        let started = Keeper::start(state, live.clone(), disk, config.clock, move || told.notify_one());
         let Started { keeper, thread: keeping } = started.map_err(|error| StartError::Threads(error.into()))?;
         let app = Arc::new(App {
             live,

@@ -61,6 +61,10 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
         let served = live.hold();
         let alarm = watch.clock_jumped(clock.now(), Instant::now());
         let Some(due) = watch.due(&served, &keeper, &rules, Instant::now(), alarm) else { continue };
+        let needed = needed_bytes(&served);
+        if watch.cramped(!keeper.has_room_for(needed), needed) {
+            continue;
+        }
         let (began, threads, keeper) = (Instant::now(), threads.clone(), keeper.clone());
         let built = spawn_blocking(move || threads.install(|| build(&served, &keeper, clock.now(), due)));
         match built.await {
@@ -77,6 +81,12 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
         // At least as long at rest as at work.
         sleep(began.elapsed()).await;
     }
+}
+
+/// Bytes that a build writes beside what is there: new images as large as the present ones, and what the changes add.
+fn needed_bytes(served: &Served) -> u64 {
+    let images = served.snapshot.manifest().map_or(0, |manifest| manifest.images.iter().map(|image| image.bytes).sum());
+    images + served.overlay.bytes() as u64
 }
 
 fn build(served: &Served, keeper: &Keeper, now: Time, due: Due) -> Result<Published, WriteError> {
@@ -96,11 +106,12 @@ struct Watch {
     waiting: Option<Instant>,
     purged: Instant,
     jumped: bool,
+    cramped: bool,
 }
 
 impl Watch {
     fn new(clock: Clock, when: Instant) -> Self {
-        Self { origin: (clock.now().unix(), when), waiting: None, purged: when, jumped: false }
+        Self { origin: (clock.now().unix(), when), waiting: None, purged: when, jumped: false, cramped: false }
     }
 
     /// Whether the clock is not where it should be; tells it once.
@@ -121,6 +132,15 @@ impl Watch {
         }
         self.jumped = jumped;
         jumped
+    }
+
+    /// Whether there is no room for a build, which would take what opt-outs need; tells it once.
+    fn cramped(&mut self, cramped: bool, needed: u64) -> bool {
+        if cramped && !self.cramped {
+            tracing::error!(needed, "changes are not folded: the disk has no room for new images; make some");
+        }
+        self.cramped = cramped;
+        cramped
     }
 
     fn due(&mut self, served: &Served, keeper: &Keeper, rules: &Rules, when: Instant, alarm: bool) -> Option<Due> {

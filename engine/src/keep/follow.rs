@@ -14,7 +14,6 @@ use usher_index::{Key, OpenError, Snapshot, Span, State, StateError, Time};
 use usher_loader::clock::Clock;
 
 use super::adopt::{AdoptError, Candidate, overlay};
-use super::disk::Disk;
 use super::keeper::Keeper;
 use super::served::{Live, Served};
 use super::wish::KeepError;
@@ -48,7 +47,11 @@ pub enum FollowError {
 pub fn open(data: &Path, key: Key, state: &State) -> Result<Served, FollowError> {
     let mut snapshot = Snapshot::open(data, Some(key.clone()))?;
     hold(&mut snapshot);
-    settle(&snapshot, state).map_err(AdoptError::from)?;
+    match settle(&snapshot, state) {
+        Err(error) if state.is_poisoned() => return Err(AdoptError::from(error).into()),
+        Err(error) => unsettled(&error),
+        Ok(()) => {}
+    }
     let (overlay, _) = overlay(&snapshot, state)?;
     Ok(Served::new(snapshot, key, overlay))
 }
@@ -71,14 +74,18 @@ fn settle(snapshot: &Snapshot, state: &State) -> Result<(), StateError> {
     Ok(())
 }
 
+/// What is not forgotten now is with the next generation, or at the next start.
+fn unsettled(error: &StateError) {
+    tracing::error!("the state could not forget what the images hold: {error}");
+}
+
 /// Follows the data folder for as long as it is polled.
 pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
-    let disk = Disk::new(live.glance().snapshot.folder().path());
     let yielding = match yielding(1) {
         Ok(yielding) => yielding,
         Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),
     };
-    let follower = Follower { live, keeper, disk, yielding, refused: None, retired: Vec::new() };
+    let follower = Follower { live, keeper, yielding, refused: None, retired: Vec::new() };
     let follower = Arc::new(Mutex::new(follower));
     loop {
         sleep(interval).await;
@@ -97,7 +104,6 @@ pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval
 struct Follower {
     live: Arc<Live>,
     keeper: Arc<Keeper>,
-    disk: Disk,
     /// Opens and sweeps.
     yielding: ThreadPool,
     /// The generation that could not be opened, and when.
@@ -110,10 +116,7 @@ struct Follower {
 impl Follower {
     fn step(&mut self, now: Time, when: Instant) {
         self.retired.retain(|served| Arc::strong_count(served) > 1);
-        match self.disk.look() {
-            Ok(tight) => self.keeper.set_tight(tight),
-            Err(error) => tracing::error!("the disk cannot be looked at: {error}"),
-        }
+        self.keeper.look_at_disk();
         let present = self.live.hold();
         present.warm_overlay(now);
         self.yielding.install(|| sweep(&present, now));
@@ -132,8 +135,10 @@ impl Follower {
                 let served = self.live.hold();
                 let (generation, visitors) = (served.snapshot.generation(), served.snapshot.visitors());
                 tracing::info!(generation, visitors, "serving a new generation");
+                // A full disk must not be found out by a write to the state.
+                self.keeper.look_at_disk();
                 if let Err(error) = settle(&served.snapshot, self.keeper.state()) {
-                    tracing::error!("the state could not forget what the images hold: {error}");
+                    unsettled(&error);
                 }
             }
             Err(error) => {

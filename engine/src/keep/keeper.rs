@@ -2,9 +2,9 @@
 //! is the next batch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
@@ -14,6 +14,7 @@ use usher_loader::clock::Clock;
 
 use super::adopt::Candidate;
 use super::batch::Batch;
+use super::disk::Disk;
 use super::served::Live;
 use super::wish::{Done, KeepError, Task, Wish};
 
@@ -25,6 +26,8 @@ pub const RESERVED_WAITING: usize = 1_024;
 pub const MAX_WAITING_ROWS: usize = 1 << 20;
 /// Changes after which a commit takes no further wish: about a mebibyte on disk.
 const COMMIT_CHANGES: usize = 40_000;
+/// The same while the disk is nearly full: each of them may need a page of its own, and the reserve has 4,096.
+const TIGHT_COMMIT_CHANGES: usize = 512;
 
 /// Takes wishes and sees to it that they last.
 pub struct Keeper {
@@ -36,6 +39,7 @@ struct Shared {
     state: Arc<State>,
     waiting: AtomicUsize,
     waiting_rows: AtomicUsize,
+    disk: Mutex<Disk>,
     /// The disk is nearly full.
     tight: AtomicBool,
     ended: AtomicBool,
@@ -55,6 +59,7 @@ impl Keeper {
     pub fn start(
         state: Arc<State>,
         live: Arc<Live>,
+        disk: Disk,
         clock: Clock,
         failed: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Started> {
@@ -63,6 +68,7 @@ impl Keeper {
             state,
             waiting: AtomicUsize::new(0),
             waiting_rows: AtomicUsize::new(0),
+            disk: Mutex::new(disk),
             tight: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -90,12 +96,22 @@ impl Keeper {
         !self.shared.ended.load(Ordering::Acquire) && !self.shared.state.is_poisoned()
     }
 
-    /// Notes whether the disk is nearly full: then rows are turned away, and nothing else is.
-    pub fn set_tight(&self, tight: bool) {
-        self.shared.tight.store(tight, Ordering::Relaxed);
+    /// Looks at the disk, and sets the reserve aside when there is room.
+    pub fn look_at_disk(&self) {
+        self.shared.look_at_disk();
+        if let Err(error) = self.shared.disk().set_aside() {
+            tracing::error!("no room could be set aside for opt-outs and erasures: {error}");
+        }
     }
 
-    /// Whether the disk is nearly full.
+    /// Whether a build that writes so many bytes leaves room for opt-outs and erasures. A disk that cannot be looked at
+    /// has it: the build will tell.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.shared.disk().has_room_for(bytes).unwrap_or(true)
+    }
+
+    /// Whether the disk is nearly full: then rows are turned away, and no wish of a visitor is.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.shared.tight.load(Ordering::Relaxed)
@@ -141,6 +157,21 @@ impl Keeper {
     }
 }
 
+impl Shared {
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the disk is nearly full, now.
+    fn look_at_disk(&self) -> bool {
+        match self.disk().look() {
+            Ok(tight) => self.tight.store(tight, Ordering::Relaxed),
+            Err(error) => tracing::error!("the disk cannot be looked at: {error}"),
+        }
+        self.tight.load(Ordering::Relaxed)
+    }
+}
+
 /// A place in the queue, given back when the caller has an answer or goes away.
 struct Place<'s> {
     shared: &'s Shared,
@@ -174,7 +205,9 @@ impl Desk {
                 Task::Wish(wish, reply) => {
                     let mut wishes = vec![(wish, reply)];
                     let mut changes = size(&wishes[0].0);
-                    while changes < COMMIT_CHANGES {
+                    let tight = self.shared.look_at_disk();
+                    let enough = if tight { TIGHT_COMMIT_CHANGES } else { COMMIT_CHANGES };
+                    while changes < enough {
                         match tasks.try_recv() {
                             Ok(Task::Wish(wish, reply)) if changes + size(&wish) <= MAX_COMMIT_CHANGES => {
                                 changes += size(&wish);
@@ -187,7 +220,7 @@ impl Desk {
                             Err(_) => break,
                         }
                     }
-                    self.fulfil(wishes)
+                    self.fulfil(wishes, tight)
                 }
             };
             if !well {
@@ -197,24 +230,26 @@ impl Desk {
     }
 
     /// One commit for all. False: it failed, and nobody is told that it was done.
-    fn fulfil(&self, wishes: Vec<(Wish, Reply)>) -> bool {
+    fn fulfil(&self, wishes: Vec<(Wish, Reply)>, tight: bool) -> bool {
         let served = self.live.hold();
         let now = self.clock.now();
         let (mut told, mut refused) = (Vec::with_capacity(wishes.len()), Vec::new());
         let bars = served.overlay.bars();
         let mut batch = Batch::new(&bars, now, served.snapshot.tick());
         let full = served.overlay.is_full(served.snapshot.visitors());
+        let no_rows = tight.then_some(KeepError::Disk).or(full.then_some(KeepError::Full));
         for (wish, reply) in wishes {
-            if full && matches!(wish, Wish::Rows(_)) {
-                refused.push(reply);
-            } else {
-                let done = batch.add(wish);
-                told.push((reply, done));
+            match no_rows {
+                Some(reason) if matches!(wish, Wish::Rows(_)) => refused.push((reply, reason)),
+                _ => {
+                    let done = batch.add(wish);
+                    told.push((reply, done));
+                }
             }
         }
         let (committed, Batch { changes, segments, .. }) = (self.shared.state.commit(&batch.commit()), batch);
         drop(bars);
-        refused.into_iter().for_each(|reply| _ = reply.send(Err(KeepError::Full)));
+        refused.into_iter().for_each(|(reply, reason)| _ = reply.send(Err(reason)));
         if let Err(error) = committed {
             tracing::error!("a change could not be written, so nothing more is acknowledged: {error}");
             told.into_iter().for_each(|(reply, _)| _ = reply.send(Err(KeepError::Ended)));

@@ -7,7 +7,7 @@
 
 pub mod adopt;
 mod batch;
-mod disk;
+pub mod disk;
 pub mod fold;
 pub mod follow;
 mod keeper;

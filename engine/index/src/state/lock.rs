@@ -34,7 +34,8 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(FileError::new("lock", &path)(error).into()),
         }
         let lock = Self { file, folder: folder.clone() };
-        lock.announce(holder)?;
+        // A courtesy: on a full disk the lock is held all the same.
+        _ = lock.announce(holder);
         Ok(lock)
     }
 

@@ -126,14 +126,7 @@ impl State {
     pub fn open_in(folder: &Folder, key: &Key, holder: &str) -> Result<Self, StateError> {
         folder.create()?;
         let lock = Lock::take(folder, holder)?;
-        let left = folder.join(NEW_STATE_FILE);
-        match std::fs::remove_file(&left) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(FileError::new("remove", &left)(error).into());
-            }
-            Ok(()) => folder.show(Step::Removed { file: NEW_STATE_FILE }),
-            Err(_) => {}
-        }
+        remove_new(folder)?;
         if !folder.join(STATE_FILE).exists() {
             make(folder, key)?;
         }
@@ -240,6 +233,17 @@ impl State {
         self.sequence.store(folded, Ordering::Release);
         Ok(())
     }
+}
+
+/// Removes what was to become the state, if something is left of it.
+fn remove_new(folder: &Folder) -> Result<(), FileError> {
+    let left = folder.join(NEW_STATE_FILE);
+    match std::fs::remove_file(&left) {
+        Ok(()) => folder.show(Step::Removed { file: NEW_STATE_FILE }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(FileError::new("remove", &left)(error)),
+    }
+    Ok(())
 }
 
 /// Makes an empty state under another name first: a crash leaves none, or a whole one.

@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::file::StateFile;
 use super::tombstones::{Tombstone, pid_of};
 use super::{
-    CHANGES, NAMED, NEW_STATE_FILE, NUMBERED, SCRUB, STATE_FILE, State, TOMBSTONES, damaged, meta, put_meta, store,
+    CHANGES, NAMED, NEW_STATE_FILE, NUMBERED, SCRUB, STATE_FILE, State, TOMBSTONES, damaged, meta, put_meta,
+    remove_new, store,
 };
 use crate::error::StateError;
 use crate::id::Pid;
@@ -61,7 +62,15 @@ impl State {
             database.compact().map_err(store("compact"))?;
             return Ok(());
         };
-        let fresh = copy(&database, super::database(StateFile::open(folder, NEW_STATE_FILE)?)?)?;
+        // What an attempt that failed left is not to be copied over: it may hold what is forgotten by now.
+        remove_new(folder)?;
+        let copied =
+            StateFile::open(folder, NEW_STATE_FILE).and_then(super::database).and_then(|to| copy(&database, to));
+        if copied.is_err() {
+            // On a full disk somebody else needs its space. The error to tell is the first one.
+            _ = remove_new(folder);
+        }
+        let fresh = copied?;
         let path = folder.join(STATE_FILE);
         std::fs::rename(folder.join(NEW_STATE_FILE), &path)
             .map_err(crate::error::FileError::new("rename to", &path))?;
