@@ -48,6 +48,7 @@ pub mod report;
 pub mod row;
 pub mod source;
 pub mod time;
+pub mod turn;
 
 mod advice;
 mod delivery;

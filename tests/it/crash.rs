@@ -2,12 +2,15 @@
 //! before or the one after, the message says what to do, and nothing is left lying about.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
 
 use usher_bench::crash;
 use usher_bench::publish;
 use usher_index::Writer;
+use usher_loader::cmd::Streams;
 
 use crate::programs::{House, Said, loader, path_text};
 
@@ -136,17 +139,64 @@ fn a_second_loader_at_the_same_time_is_told_to_wait() {
     try_load(&house, &house.file("small.csv", rows(0, 100).as_bytes())).fine();
     let before = contents(&house.data());
     let key = house.open().snapshot.key().expect("opened with it").clone();
-    let first = Writer::open(&house.data(), key).expect("nobody else is there");
+    let first = Writer::open_as(&house.data(), key, "usher-loader load").expect("nobody else is there");
     let more = house.file("more.csv", rows(100, 100).as_bytes());
     let data = house.data();
     for said in [try_load(&house, &more), loader(&["build", "--data", path_text(&data), "--now", &NOW.to_string()])] {
         assert_eq!(said.code, 1, "{said:?}");
-        assert!(said.err.contains("another loader is building in"), "{said:?}");
+        let other = format!("that of process {}, usher-loader load; wait for it", std::process::id());
+        assert!(said.err.contains(&other), "{said:?}");
     }
     assert_eq!(contents(&house.data()), before);
     drop(first);
     try_load(&house, &more).fine();
     assert_eq!(house.open().count("s.*", NOW), 200);
+}
+
+/// Hands on what is written, as it is written.
+struct Heard(Sender<String>);
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Whoever heard enough has gone.
+        _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_engine_that_folds_is_waited_for() {
+    let house = House::new(None);
+    try_load(&house, &house.file("small.csv", rows(0, 100).as_bytes())).fine();
+    let key = house.open().snapshot.key().expect("opened with it").clone();
+    let (data, more, now) = (house.data(), house.file("more.csv", rows(100, 100).as_bytes()), NOW.to_string());
+    let load = ["usher-loader", "load", path_text(&more), "--data", path_text(&data), "--source", "mag", "--now", &now];
+    let build = ["usher-loader", "build", "--data", path_text(&data), "--now", &now];
+    for args in [&load[..], &build] {
+        let folding = "usher-engine serve, which folds changes";
+        let engine = Writer::open_as(&data, key.clone(), folding).expect("nobody else is there");
+        std::thread::scope(|scope| {
+            let (hear, heard) = channel();
+            let waiting = scope.spawn(move || {
+                let (mut input, mut out, mut err) = (std::io::empty(), Vec::new(), Heard(hear));
+                let mut streams = Streams { input: &mut input, out: &mut out, err: &mut err, progress: false };
+                usher_loader::cmd::run(args, &mut streams)
+            });
+            let told = format!("waits for process {}, {folding}", std::process::id());
+            let mut said = String::new();
+            while !said.contains(&told) {
+                said += &heard.recv().unwrap_or_else(|_| panic!("{args:?} ended without waiting: {said}"));
+            }
+            drop(engine);
+            assert_eq!(waiting.join().expect("it does not panic"), 0, "{args:?}");
+        });
+    }
+    let open = house.open();
+    assert_eq!((open.count("s.*", NOW), open.snapshot.generation()), (200, 3));
 }
 
 /// One small packed piece, again and again: ten GiB and more when it is unpacked.

@@ -166,7 +166,7 @@ fn a_follower_waits_for_another_loader_and_ends_well() {
     let mut err = BufReader::new(running.0.stderr.take().expect("a pipe"));
     let mut said = (&mut err).lines();
     line_with(&mut said, "following");
-    line_with(&mut said, "another loader is building");
+    line_with(&mut said, "waits for process");
     drop(other);
     assert!(line_with(&mut out, "a.csv").contains("\"already_delivered\":true"));
     place.send("b.csv", "v2");
@@ -182,6 +182,6 @@ fn a_follower_waits_for_another_loader_and_ends_well() {
     let mut rest = String::new();
     err.read_to_string(&mut rest).expect("text");
     assert_eq!(ended.code(), Some(0), "{rest}");
-    assert!(rest.contains("stopped") && !rest.contains("another loader"), "{rest}");
+    assert!(rest.contains("stopped") && !rest.contains("waits for"), "{rest}");
     assert_eq!(place.house.open().count("s", NOW), 3);
 }

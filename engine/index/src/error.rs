@@ -133,9 +133,14 @@ pub enum WriteError {
     /// Present or new images are damaged.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// Another loader holds `LOCK.build`.
-    #[error("another loader is building in {}; wait for it to finish and run this again", .0.display())]
-    Locked(PathBuf),
+    /// Another process holds `LOCK.build`.
+    #[error("another build goes on in {}, that of {holder}; wait for it to finish and run this again", folder.display())]
+    Locked {
+        /// The data folder.
+        folder: PathBuf,
+        /// Who builds: the number of the process, and what it calls itself; empty while it has not said so yet.
+        holder: String,
+    },
     /// Another process published first.
     #[error("generation {generation} of {} was published by another process meanwhile; run this again", folder.display())]
     Outrun {

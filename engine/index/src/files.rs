@@ -4,13 +4,15 @@
 //! either no file of that name or the whole file, and what has been named stays named.
 
 mod draft;
+mod named;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use draft::Draft;
+pub use named::NamedLock;
 
 use crate::error::{FileError, OpenError, WriteError};
 use crate::witness::{Handle, Step, Witness};
@@ -150,23 +152,13 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Takes the lock of builders, until the file is dropped.
+    /// Takes the lock of builders, until it is dropped; `holder` is what others are told meanwhile.
     ///
     /// # Errors
     /// [`WriteError::Locked`] when another process has it.
-    pub fn lock_build(&self) -> Result<File, WriteError> {
-        let path = self.join(BUILD_LOCK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(FileError::new("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(WriteError::Locked(self.path.clone())),
-            Err(TryLockError::Error(e)) => Err(FileError::new("lock", &path)(e).into()),
-        }
+    pub fn lock_build(&self, holder: &str) -> Result<NamedLock, WriteError> {
+        let taken = NamedLock::take(self.join(BUILD_LOCK), holder)?;
+        taken.map_err(|holder| WriteError::Locked { folder: self.path.clone(), holder })
     }
 
     /// Writes a file: temporary name, flush, rename, flush of the folder. Without `replace` an existing file of the
@@ -255,10 +247,11 @@ mod tests {
         assert!(matches!(Folder::open(dir.path()), Err(OpenError::NotAnIndex(_))));
         let folder = Folder::open(&dir.path().join("new")).expect("absent is fine");
         folder.create().expect("writable");
-        let held = folder.lock_build().expect("free");
-        assert!(matches!(folder.lock_build(), Err(WriteError::Locked(_))));
+        let held = folder.lock_build("a test").expect("free");
+        let said = folder.lock_build("another").expect_err("taken").to_string();
+        assert!(said.contains(&format!("process {}, a test", std::process::id())), "{said}");
         drop(held);
-        folder.lock_build().expect("free again");
+        folder.lock_build("another").expect("free again");
         fs::write(folder.join(FORMAT_FILE), "usher 99\n").expect("writable");
         assert!(matches!(Folder::open(folder.path()), Err(OpenError::Image(crate::error::ImageError::Newer { .. }))));
     }

@@ -1,6 +1,5 @@
 //! The one who changes an index: holds the build lock from reading the base to the rename.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::charter::Charter;
 use crate::checksum::digest;
 use crate::containers::Policy;
 use crate::error::WriteError;
-use crate::files::{Draft, Folder, charter_name, image_name, manifest_name};
+use crate::files::{Draft, Folder, NamedLock, charter_name, image_name, manifest_name};
 use crate::fold::{Folding, oldest_tick, veil};
 use crate::id::IdType;
 use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
@@ -47,6 +46,9 @@ pub struct Published {
     pub erasures: u64,
 }
 
+/// What others are told of a writer that did not say who it is.
+const SOME_BUILD: &str = "a build";
+
 /// Holds `LOCK.build`; dropped without a publication, it leaves the index as it was.
 pub struct Writer {
     snapshot: Snapshot,
@@ -57,16 +59,24 @@ pub struct Writer {
     memory: Arc<Memory>,
     bars: Bars,
     folding: Option<Folding>,
-    _lock: File,
+    _lock: NamedLock,
 }
 
 impl Writer {
     /// Opens an index to change it; an absent or empty folder becomes one.
     ///
     /// # Errors
-    /// When another loader holds it, the key is another's, it is of a newer format, or the folder cannot be written.
+    /// When another process builds, the key is another's, it is of a newer format, or the folder cannot be written.
     pub fn open(path: &Path, key: Key) -> Result<Self, WriteError> {
-        Self::open_in(Folder::open(path)?, key)
+        Self::open_as(path, key, SOME_BUILD)
+    }
+
+    /// [`Writer::open`]; `holder` is what others are told who want to build meanwhile, such as `usher-loader load`.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_as(path: &Path, key: Key, holder: &str) -> Result<Self, WriteError> {
+        Self::open_with(Folder::open(path)?, key, holder)
     }
 
     /// [`Writer::open`] of a folder that is open.
@@ -74,8 +84,12 @@ impl Writer {
     /// # Errors
     /// As [`Writer::open`].
     pub fn open_in(folder: Folder, key: Key) -> Result<Self, WriteError> {
+        Self::open_with(folder, key, SOME_BUILD)
+    }
+
+    fn open_with(folder: Folder, key: Key, holder: &str) -> Result<Self, WriteError> {
         folder.create()?;
-        let lock = folder.lock_build()?;
+        let lock = folder.lock_build(holder)?;
         let memory = Arc::new(Memory::new(folder.path(), DEFAULT_MEMORY_BYTES));
         let snapshot = Snapshot::open_in(folder, Some(key.clone()))?;
         let bars = Bars::new(Arc::clone(snapshot.veils()));

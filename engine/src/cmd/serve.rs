@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use usher_index::files::Folder;
-use usher_index::{Charter, Key, Snapshot, Time, WriteError, Writer};
+use usher_index::{Charter, Key, Snapshot, Time};
 use usher_loader::clock::Clock;
+use usher_loader::turn::{self, For};
 use usher_loader::{key, time};
 
 use super::{FAILED, OK};
@@ -101,7 +102,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         ));
     }
     if let Some(charter) = charter {
-        adopt(&args.data, &found.key, charter, clock.now())?;
+        adopt(&args.data, &found.key, charter, clock.now(), &mut say)?;
     }
     let limits = Limits { fold: args.rules(), ..Limits::default() };
     let config = Config { data: args.data.clone(), listen: args.listen, key: found.key, clock, limits };
@@ -122,26 +123,18 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
 
 /// Puts a charter in force, as a new generation; the bytes that are in force already change nothing, and nobody is waited
 /// for then. Else a build that goes on is.
-fn adopt(data: &Path, key: &Key, charter: Charter, now: Time) -> anyhow::Result<()> {
+fn adopt(data: &Path, key: &Key, charter: Charter, now: Time, say: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
     let snapshot = Snapshot::open(data, Some(key.clone()))?;
     if snapshot.generation() > 0 && snapshot.charter().digest() == charter.digest() {
         return Ok(());
     }
-    let began = Instant::now();
-    let mut writer = loop {
-        match Writer::open(data, key.clone()) {
-            Err(WriteError::Locked(_)) if began.elapsed() < STATE_PATIENCE => std::thread::sleep(BUILD_LOOK),
-            opened => break opened?,
-        }
-    };
+    let wait = (For::Anybody, STATE_PATIENCE);
+    let mut writer = turn::writer(data, key, "usher-engine serve, which adopts a charter", wait, say)?;
     if writer.adopt_charter(charter)? {
         writer.publish_charter(now).context("the charter could not be put in force")?;
     }
     Ok(())
 }
-
-/// How often it is looked whether somebody else's build has ended.
-const BUILD_LOOK: Duration = Duration::from_millis(100);
 
 /// SIGTERM and SIGINT. From when it is made, neither ends the process by itself.
 pub(super) struct Signals {

@@ -11,11 +11,12 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
-use usher_index::{IdType, NoProgress, Time, WriteError, Writer};
+use usher_index::{IdType, NoProgress, Time, WriteError};
 use usher_loader::feed::{Columns, Format, Shape};
 use usher_loader::pipeline::Percent;
 use usher_loader::report::Seconds;
 use usher_loader::source::{Bounds, Input};
+use usher_loader::turn::{self, For};
 use usher_loader::{Delivered, Delivery, Report, time};
 
 use super::app::App;
@@ -27,7 +28,7 @@ use crate::keep::Served;
 
 const PARAMETERS: [&str; 7] = ["format", "columns", "header", "id_type", "as_of", "max_refused", "again"];
 
-/// How often a locked index is tried again, and the new generation looked for.
+/// How often the new generation is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the answer waits for the new generation to be served.
 const VISIBLE_PATIENCE: Duration = Duration::from_secs(10);
@@ -159,7 +160,9 @@ impl Read for Frames {
 
 /// Reads the feed and builds it in. Gives the report and, if there is a new generation, its number.
 fn take(served: &Served, terms: &Terms, frames: Frames, now: Time) -> Result<(Report, Option<u64>), WriteError> {
-    let mut writer = open(served)?;
+    let (data, wait) = (served.snapshot.folder().path(), (For::Anybody, FEED_PATIENCE));
+    let told = &mut |text: &str| tracing::info!("a feed {text}");
+    let mut writer = turn::writer(data, &served.key, "usher-engine serve, which takes a feed in", wait, told)?;
     writer.bar(served.overlay.bars().clone());
     let delivery = Delivery {
         name: "body",
@@ -185,21 +188,10 @@ fn take(served: &Served, terms: &Terms, frames: Frames, now: Time) -> Result<(Re
     Ok((report, Some(published.generation)))
 }
 
-/// Waits for another builder to finish.
-fn open(served: &Served) -> Result<Writer, WriteError> {
-    let began = Instant::now();
-    loop {
-        match Writer::open(served.snapshot.folder().path(), served.key.clone()) {
-            Err(WriteError::Locked(_)) if began.elapsed() < FEED_PATIENCE => std::thread::sleep(LOOK),
-            opened => return opened,
-        }
-    }
-}
-
 fn unwritten(error: &WriteError) -> Problem {
     match error {
         WriteError::UnknownSource { .. } | WriteError::IdType { .. } => bad(format!("{error}.")),
-        WriteError::Locked(_) => {
+        WriteError::Locked { .. } => {
             let detail = "Another process is building the index; send the feed again when it is done.";
             Problem::new(Kind::Busy, detail).retry_after(super::pool::retry_secs())
         }

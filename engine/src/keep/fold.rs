@@ -39,6 +39,9 @@ const CLOCK_JUMP_SECS: i64 = 300;
 /// The least time that the process must have run before anything is purged.
 const PURGE_AFTER: Duration = Duration::from_secs(3_600);
 
+/// What a loader is told that wants to build meanwhile.
+const FOLDER: &str = "usher-engine serve, which folds changes";
+
 /// Why a build is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
@@ -72,8 +75,8 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
                 watch.built(due, Instant::now());
                 tracing::info!(generation, folded, purged, erasures, ?due, "changes were folded");
             }
-            // A loader is at work: what it publishes is a new base, so later.
-            Ok(Err(WriteError::Locked(_))) => {}
+            // A loader is at work: what it publishes is a new base, so it is tried again at the next look.
+            Ok(Err(WriteError::Locked { holder, .. })) => watch.waits_for(holder),
             Ok(Err(error)) => tracing::error!("changes could not be folded: {error}"),
             // A builder that panics may have found a bug in what it read: nothing is published, and it is tried again.
             Err(error) => tracing::error!("folding panicked: {error}"),
@@ -90,7 +93,7 @@ fn needed_bytes(served: &Served) -> u64 {
 }
 
 fn build(served: &Served, keeper: &Keeper, now: Time, due: Due) -> Result<Published, WriteError> {
-    let mut writer = Writer::open(served.snapshot.folder().path(), served.key.clone())?;
+    let mut writer = Writer::open_as(served.snapshot.folder().path(), served.key.clone(), FOLDER)?;
     writer.fold(keeper.state())?;
     match due {
         Due::Purge => writer.rebuild(now, false, &NoProgress),
@@ -107,11 +110,20 @@ struct Watch {
     purged: Instant,
     jumped: bool,
     cramped: bool,
+    /// Whose build it waits for.
+    other: Option<String>,
 }
 
 impl Watch {
     fn new(clock: Clock, when: Instant) -> Self {
-        Self { origin: (clock.now().unix(), when), waiting: None, purged: when, jumped: false, cramped: false }
+        Self {
+            origin: (clock.now().unix(), when),
+            waiting: None,
+            purged: when,
+            jumped: false,
+            cramped: false,
+            other: None,
+        }
     }
 
     /// Whether the clock is not where it should be; tells it once.
@@ -163,8 +175,16 @@ impl Watch {
         (waited >= rules.change).then_some(Due::Age)
     }
 
+    /// Notes whose build stands in the way; tells it once.
+    fn waits_for(&mut self, other: String) {
+        if self.other.as_ref() != Some(&other) {
+            tracing::info!("folding waits for {other}");
+            self.other = Some(other);
+        }
+    }
+
     fn built(&mut self, due: Due, when: Instant) {
-        self.waiting = None;
+        (self.waiting, self.other) = (None, None);
         if due == Due::Purge {
             self.purged = when;
         }

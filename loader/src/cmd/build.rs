@@ -6,14 +6,15 @@ use std::time::Instant;
 use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
-use usher_index::{Published, Writer};
+use usher_index::Published;
 
 use super::own::{Own, audit_charter, settle};
 use super::policy::PolicyName;
 use super::progress::Bar;
-use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, warn_if_older};
+use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, say, warn_if_older};
 use crate::clock::Clock;
 use crate::report::grouped;
+use crate::turn::{self, BUILD_PATIENCE, For};
 
 /// The options of `build`.
 #[derive(Args)]
@@ -49,9 +50,12 @@ pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, Com
     let charter = args.charter.as_deref().map(read_charter).transpose()?;
     let clock = Clock::new(args.common.now);
     let key = args.common.need_key()?;
-    let mut writer = Writer::open(&args.common.data, key.clone())?;
+    // Whoever serves owns the state, and a build that it has to itself is not waited for.
     let own = Own::take(&args.common.data, &key, "build")?;
     let state = own.need("no route: it builds by itself within a day; stop it to build now")?;
+    let wait = (For::Engines, BUILD_PATIENCE);
+    let say_so = &mut |text: &str| _ = say(streams, text);
+    let mut writer = turn::writer(&args.common.data, &key, "usher-loader build", wait, say_so)?;
     warn_if_older(streams, writer.snapshot())?;
     let adopted = charter.map(|charter| writer.adopt_charter(charter)).transpose()?.unwrap_or(false);
     let digest = writer.charter().digest();

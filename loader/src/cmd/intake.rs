@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use usher_index::{Charter, Published, Writer};
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::quarantine::OnlyLines;
 use crate::report::{Report, Seconds, grouped};
 use crate::source::Input;
+use crate::turn::{self, BUILD_PATIENCE, For};
 use crate::{Delivered, Delivery, key};
 
 /// Rejected rows hold visitor ids: for this user alone.
@@ -35,6 +36,10 @@ pub(super) struct Intake<'a> {
     pub(super) again: bool,
     /// Where the rows go that are not taken.
     pub(super) rejects: Option<&'a Path>,
+    /// What others are told who want to build meanwhile.
+    pub(super) holder: &'static str,
+    /// How long the build of an engine is waited for.
+    pub(super) patience: Duration,
     /// Whether it was said that no charter is in force.
     warned: bool,
 }
@@ -67,7 +72,8 @@ struct Harvest {
 impl<'a> Intake<'a> {
     /// Files are taken by these options; the first build adopts the charter, if there is one.
     pub(super) fn new(options: &'a FeedOptions, clock: Clock, charter: Option<Charter>) -> Self {
-        Self { options, clock, charter, only: None, again: false, rejects: None, warned: false }
+        let (holder, patience) = ("usher-loader load", BUILD_PATIENCE);
+        Self { options, clock, charter, only: None, again: false, rejects: None, holder, patience, warned: false }
     }
 
     /// Takes the files; all that are good become one generation.
@@ -118,7 +124,8 @@ impl<'a> Intake<'a> {
                 ),
             )?;
         }
-        let mut writer = Writer::open(&common.data, key.key.clone())?;
+        let wait = (For::Engines, self.patience);
+        let mut writer = turn::writer(&common.data, &key.key, self.holder, wait, &mut |text| _ = say(streams, text))?;
         writer.limit_memory(self.options.memory.as_u64());
         // While another process owns the state, who opted out is its to know: it masks and drops what this load brings of them.
         if let Own::Ours(state) = Own::take(&common.data, &key.key, "load")? {

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use redb::{Builder, Database, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 
 use crate::error::{FileError, StateError};
-use crate::files::{Folder, manifest_name};
+use crate::files::{Folder, NamedLock, manifest_name};
 use crate::manifest::Manifest;
 use crate::pseudonym::Key;
 use crate::segments::Segment;
@@ -39,7 +39,6 @@ pub use settle::Settled;
 use audit::{Chain, Head};
 use commit::Names;
 use file::StateFile;
-use lock::Lock;
 
 /// The version of the state that is written here, and the newest that is read.
 pub const STATE_VERSION: u32 = 1;
@@ -89,7 +88,7 @@ pub struct State {
     poisoned: AtomicBool,
     chain: Chain,
     /// The folder of a state in a file, and the right to it.
-    home: Option<(Folder, Lock)>,
+    home: Option<(Folder, NamedLock)>,
 }
 
 /// What an opening expects.
@@ -125,7 +124,7 @@ impl State {
     /// As [`State::open`].
     pub fn open_in(folder: &Folder, key: &Key, holder: &str) -> Result<Self, StateError> {
         folder.create()?;
-        let lock = Lock::take(folder, holder)?;
+        let lock = lock::take(folder, holder)?;
         remove_new(folder)?;
         if !folder.join(STATE_FILE).exists() {
             make(folder, key)?;
@@ -156,7 +155,7 @@ impl State {
     fn over(
         backend: impl StorageBackend,
         key: &Key,
-        home: Option<(Folder, Lock)>,
+        home: Option<(Folder, NamedLock)>,
         from: Begin,
     ) -> Result<Self, StateError> {
         let database = database(backend)?;
@@ -181,7 +180,7 @@ impl State {
     /// # Errors
     /// When the lock's file cannot be written.
     pub fn announce(&self, holder: &str) -> Result<(), StateError> {
-        self.home.as_ref().map_or(Ok(()), |(_, lock)| lock.announce(holder))
+        self.home.as_ref().map_or(Ok(()), |(_, lock)| Ok(lock.announce(holder)?))
     }
 
     /// The number of the last batch; 0 before the first.

@@ -55,7 +55,9 @@ pub(super) fn run(args: &FollowArgs, streams: &mut Streams<'_>) -> Result<u8, Co
     let clock = Clock::new(options.common.now);
     let charter = options.charter.as_deref().map(read_charter).transpose()?;
     refuse_own_folder(args)?;
-    let intake = Intake::new(options, clock, charter);
+    let mut intake = Intake::new(options, clock, charter);
+    // Who builds is waited for between looks at the folder, so that a signal is heard.
+    (intake.holder, intake.patience) = ("usher-loader follow", Duration::ZERO);
     let mut follower = Follower {
         intake,
         watch: Watch::new(&args.folder, args.settle, args.done),
@@ -163,8 +165,8 @@ impl Follower<'_> {
                 self.watch.looked_at(files);
                 Ok(Some(outcome))
             }
-            Err(CommandError::Write(WriteError::Locked(data))) => {
-                self.complain(format!("another loader is building in {}; waiting for it", data.display()), streams)?;
+            Err(CommandError::Write(WriteError::Locked { holder, .. })) => {
+                self.complain(format!("waits for {holder}"), streams)?;
                 Ok(None)
             }
             Err(error) => Err(error),
