@@ -38,6 +38,7 @@
 //!
 //! The loader's own clock, key file and commands ([`cmd::run`]) are here too; the engine uses the first two.
 
+pub mod audit;
 pub mod clock;
 pub mod cmd;
 pub mod feed;

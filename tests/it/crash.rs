@@ -137,9 +137,9 @@ fn a_read_only_folder_is_read_and_not_written() {
 fn a_second_loader_at_the_same_time_is_told_to_wait() {
     let house = House::new(None);
     try_load(&house, &house.file("small.csv", rows(0, 100).as_bytes())).fine();
-    let before = contents(&house.data());
     let key = house.open().snapshot.key().expect("opened with it").clone();
     let first = Writer::open_as(&house.data(), key, "usher-loader load").expect("nobody else is there");
+    let before = contents(&house.data());
     let more = house.file("more.csv", rows(100, 100).as_bytes());
     let data = house.data();
     for said in [try_load(&house, &more), loader(&["build", "--data", path_text(&data), "--now", &NOW.to_string()])] {

@@ -85,11 +85,20 @@ impl House {
 
     /// `usher-loader load` with `--json`: the exit code and a report for each file.
     pub fn load(&self, files: &[PathBuf], source: &str, now: i64, more: &[&str]) -> (u8, Vec<Value>) {
+        let charter = self.charter.iter().flat_map(|path| ["--charter", path_text(path)]);
+        self.load_with(files, source, now, &charter.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// The same under another charter.
+    pub fn load_under(&self, files: &[PathBuf], source: &str, now: i64, charter: &str) -> (u8, Vec<Value>) {
+        self.load_with(files, source, now, &["--charter", charter])
+    }
+
+    fn load_with(&self, files: &[PathBuf], source: &str, now: i64, more: &[&str]) -> (u8, Vec<Value>) {
         let (data, now) = (self.data(), now.to_string());
         let mut args = vec!["load"];
         args.extend(files.iter().map(|path| path_text(path)));
         args.extend(["--data", path_text(&data), "--source", source, "--now", &now, "--json"]);
-        args.extend(self.charter.iter().flat_map(|path| ["--charter", path_text(path)]));
         args.extend(more);
         let said = loader(&args);
         let reports = said.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")));

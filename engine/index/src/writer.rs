@@ -127,7 +127,7 @@ impl Writer {
     }
 
     /// Bounds the visitors of a shard, for a machine with little memory: at least one, at most
-    /// [`MAX_SHARD_VISITORS`], which is the default.
+    /// [`MAX_SHARD_VISITORS`], which is the default. Pseudonyms do not fall evenly, so of very small shards some are larger.
     pub fn limit_shards(&mut self, visitors: u32) {
         self.shard_visitors = visitors.clamp(1, MAX_SHARD_VISITORS);
     }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use serde::Serialize;
 use usher_index::state::STATE_FILE;
-use usher_index::{IdType, Key, Overlay, Snapshot, State, StateError, Time, VisitorId};
+use usher_index::{AuditEntry, Commit, IdType, Key, Overlay, Snapshot, State, StateError, Time, VisitorId};
 use usher_loader::clock::Clock;
-use usher_loader::{key, time};
+use usher_loader::{audit, key, time};
 
 use super::{FAILED, OK, USAGE};
 use crate::ask::disclose::Disclosed;
@@ -22,6 +22,8 @@ use crate::keep::overlay;
 
 /// What another owner of the live state is told.
 const HOLDER: &str = "usher-engine ask";
+/// Who asks, for the audit.
+const CONSOLE: &str = "at the console";
 /// How much of an expression is shown on each side of a mistake, in characters.
 const SHOWN_AROUND: usize = 36;
 
@@ -104,10 +106,17 @@ fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mu
             args.data.display()
         );
     }
-    let (snapshot, overlay) = open(args, question)?;
+    let (snapshot, overlay, state) = open(args, question)?;
     let now = Clock::new(args.now).now();
     match question {
-        Question::Count(expr) => print_count(&snapshot, &overlay, expr, now, args.json, out, err),
+        Question::Count(expr) => {
+            if let Some(state) = state {
+                let (what, detail) = audit::exact_count(CONSOLE, args.expression.as_deref().unwrap_or_default());
+                let entry = AuditEntry { at: now, what: what.to_owned(), detail, receipt: None };
+                state.commit(&Commit { audit: &[entry], ..Commit::default() })?;
+            }
+            print_count(&snapshot, &overlay, expr, now, args.json, out, err)
+        }
         Question::Visitor(id) => {
             let Some(key) = snapshot.key() else { bail!(no_key(&args.data)?) };
             print_profile(&snapshot, &overlay, key, &args.id_type, *id, now, out)
@@ -115,8 +124,8 @@ fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mu
     }
 }
 
-/// The images, and over them what the live state holds beyond them.
-fn open(args: &AskArgs, question: &Question<'_>) -> anyhow::Result<(Snapshot, Overlay)> {
+/// The images, over them what the live state holds beyond them, and the state, if there is one.
+fn open(args: &AskArgs, question: &Question<'_>) -> anyhow::Result<(Snapshot, Overlay, Option<State>)> {
     let is_live = args.data.join(STATE_FILE).exists();
     let key = match (question, &args.key_file) {
         // A count of images alone needs no key; one that is named is checked all the same.
@@ -137,7 +146,7 @@ fn open(args: &AskArgs, question: &Question<'_>) -> anyhow::Result<(Snapshot, Ov
         Some(state) => overlay(&snapshot, state)?.0,
         None => Overlay::default(),
     };
-    Ok((snapshot, overlay))
+    Ok((snapshot, overlay, state))
 }
 
 /// The live state, if it is free. Who holds it knows changes that nobody else can.
@@ -306,6 +315,12 @@ mod tests {
             let (code, out, err) = asked(&[expr]);
             assert_eq!((code, out.as_str()), (OK, count), "{expr}: {err}");
         }
+        let state = State::open(data.as_ref(), &key, "a test").unwrap();
+        let lines = state.audit_lines(0, 9).unwrap().into_iter().map(|line| format!("{} {}", line.what, line.detail));
+        let asked_for = ["interest.theatre", "interest.*", "interest.opera"];
+        let expected = asked_for.map(|expr| format!("exact_count at the console: {expr}"));
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+        drop(state);
         for (visitor, segments) in
             [("ben", r#"["interest.opera","interest.theatre"]"#), ("carl", r#"["interest.opera"]"#), ("anna", "[]")]
         {

@@ -203,9 +203,8 @@ mod tests {
         let suggestions = world.suggestions(([127, 0, 0, 1], 8080).into());
         let first = suggestions.split_whitespace().find(|word| word.starts_with("http")).unwrap();
         assert_eq!(first, format!("http://127.0.0.1:8080/v1/visitors/{}/segments", known_visitor()));
-        let served =
-            follow::open(&world.data, world.key.clone(), &State::open(&world.data, &world.key, "test").unwrap())
-                .unwrap();
+        let state = State::open(&world.data, &world.key, "test").unwrap();
+        let served = follow::open(&world.data, world.key.clone(), &state, Clock::new(None).now()).unwrap();
         let pid = world.key.pid(&IdType::default(), VisitorId::new(known_visitor()).unwrap());
         let mut answer = Vec::new();
         let mut lookup = Lookup::new(&served.snapshot, &served.names, &served.overlay);

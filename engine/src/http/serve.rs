@@ -123,7 +123,7 @@ impl Server {
         let mut disk = Disk::new(&config.data);
         disk.look().map_err(|error| StateError::from(FileError::new("look at the disk of", &config.data)(error)))?;
         let state = Arc::new(take_state(&config, address)?);
-        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state)?));
+        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state, config.clock.now())?));
         let failed = Arc::new(Notify::new());
         let told = failed.clone();
         let started = Keeper::start(state, live.clone(), disk, config.clock, move || told.notify_one());

@@ -46,6 +46,7 @@ impl<'b> Batch<'b> {
             Wish::OptOut(pid) => self.bar(Change::OptOut { pid }, "opt_out", None),
             // A provider's clock may run ahead: nothing that could be here already comes back.
             Wish::Revoke(pid) => self.bar(Change::Revoke { pid, at: self.newest }, "opt_out_revoked", None),
+            Wish::Note { what, detail } => self.note(what, detail, None),
             Wish::Erase(pid, receipt) => self.bar(Change::Erase { pid, at: self.tick }, "erase", Some(receipt)),
         }
         Done::default()
@@ -54,7 +55,11 @@ impl<'b> Batch<'b> {
     fn bar(&mut self, change: Change, what: &str, receipt: Option<String>) {
         self.fresh.apply(change);
         self.changes.push(change);
-        self.audit.push(AuditEntry { at: self.now, what: what.to_owned(), detail: String::new(), receipt });
+        self.note(what, String::new(), receipt);
+    }
+
+    fn note(&mut self, what: &str, detail: String, receipt: Option<String>) {
+        self.audit.push(AuditEntry { at: self.now, what: what.to_owned(), detail, receipt });
     }
 
     fn rows(&mut self, Rows { segments, rows }: &Rows) -> Done {

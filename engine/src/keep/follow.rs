@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use usher_index::state::oldest_folded;
 use usher_index::{Key, OpenError, Snapshot, Span, State, StateError, Time};
+use usher_loader::audit;
 use usher_loader::clock::Clock;
 
 use super::adopt::{AdoptError, Candidate, overlay};
@@ -40,13 +41,14 @@ pub enum FollowError {
     Keep(#[from] KeepError),
 }
 
-/// Opens what the folder holds, to begin with, under all that the state holds.
+/// Opens what the folder holds, to begin with, under all that the state holds. A charter that came meanwhile is audited.
 ///
 /// # Errors
 /// When no generation verifies, `key` is not the index's, or the state cannot be read.
-pub fn open(data: &Path, key: Key, state: &State) -> Result<Served, FollowError> {
+pub fn open(data: &Path, key: Key, state: &State, now: Time) -> Result<Served, FollowError> {
     let mut snapshot = Snapshot::open(data, Some(key.clone()))?;
     hold(&mut snapshot);
+    audit::charter(state, snapshot.charter(), snapshot.generation(), now).map_err(AdoptError::from)?;
     match settle(&snapshot, state) {
         Err(error) if state.is_poisoned() => return Err(AdoptError::from(error).into()),
         Err(error) => unsettled(&error),
@@ -135,6 +137,9 @@ impl Follower {
                 let served = self.live.hold();
                 let (generation, visitors) = (served.snapshot.generation(), served.snapshot.visitors());
                 tracing::info!(generation, visitors, "serving a new generation");
+                if let Err(error) = audit::charter(self.keeper.state(), served.snapshot.charter(), generation, now) {
+                    tracing::error!("the audit could not be told of the charter: {error}");
+                }
                 // A full disk must not be found out by a write to the state.
                 self.keeper.look_at_disk();
                 if let Err(error) = settle(&served.snapshot, self.keeper.state()) {

@@ -127,15 +127,15 @@ impl Keeper {
             _ => 0,
         };
         let shared = &self.shared;
-        let is_rows = matches!(wish, Wish::Rows(_));
-        if is_rows && shared.tight.load(Ordering::Relaxed) {
+        let yields = !wish.is_of_a_visitor();
+        if yields && shared.tight.load(Ordering::Relaxed) {
             return Err(KeepError::Disk);
         }
         let waiting = shared.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting_rows = shared.waiting_rows.fetch_add(rows, Ordering::Relaxed);
         let _place = Place { shared, rows };
-        let bound = if is_rows { MAX_WAITING - RESERVED_WAITING } else { MAX_WAITING };
-        if waiting >= bound || (is_rows && waiting_rows > 0 && waiting_rows + rows > MAX_WAITING_ROWS) {
+        let bound = if yields { MAX_WAITING - RESERVED_WAITING } else { MAX_WAITING };
+        if waiting >= bound || (rows > 0 && waiting_rows > 0 && waiting_rows + rows > MAX_WAITING_ROWS) {
             return Err(KeepError::Busy);
         }
         let (reply, done) = oneshot::channel();
@@ -237,11 +237,15 @@ impl Desk {
         let bars = served.overlay.bars();
         let mut batch = Batch::new(&bars, now, served.snapshot.tick());
         let full = served.overlay.is_full(served.snapshot.visitors());
-        let no_rows = tight.then_some(KeepError::Disk).or(full.then_some(KeepError::Full));
+        let refusal = |wish: &Wish| match wish {
+            wish if tight && !wish.is_of_a_visitor() => Some(KeepError::Disk),
+            Wish::Rows(_) if full => Some(KeepError::Full),
+            _ => None,
+        };
         for (wish, reply) in wishes {
-            match no_rows {
-                Some(reason) if matches!(wish, Wish::Rows(_)) => refused.push((reply, reason)),
-                _ => {
+            match refusal(&wish) {
+                Some(reason) => refused.push((reply, reason)),
+                None => {
                     let done = batch.add(wish);
                     told.push((reply, done));
                 }

@@ -28,6 +28,20 @@ pub enum Wish {
     Revoke(Pid),
     /// All that was observed of the visitor until now goes. The receipt stands in the audit.
     Erase(Pid, String),
+    /// A line of the audit, and nothing else.
+    Note {
+        /// What was done, in snake case.
+        what: &'static str,
+        /// What a person should know of it; never whose.
+        detail: String,
+    },
+}
+
+impl Wish {
+    /// Whether it is one of those that a full disk and a long queue are left for.
+    pub(super) fn is_of_a_visitor(&self) -> bool {
+        matches!(self, Self::OptOut(_) | Self::Revoke(_) | Self::Erase(..))
+    }
 }
 
 /// A wish that was committed and is in force.

@@ -8,10 +8,11 @@ use clap::Args;
 use serde::Serialize;
 use usher_index::Published;
 
-use super::own::{Own, audit_charter, settle};
+use super::own::{Own, settle};
 use super::policy::PolicyName;
 use super::progress::Bar;
 use super::{CommandError, Common, OK, Streams, bytes_per_membership, print_json, read_charter, say, warn_if_older};
+use crate::audit;
 use crate::clock::Clock;
 use crate::report::grouped;
 use crate::turn::{self, BUILD_PATIENCE, For};
@@ -57,8 +58,8 @@ pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, Com
     let say_so = &mut |text: &str| _ = say(streams, text);
     let mut writer = turn::writer(&args.common.data, &key, "usher-loader build", wait, say_so)?;
     warn_if_older(streams, writer.snapshot())?;
-    let adopted = charter.map(|charter| writer.adopt_charter(charter)).transpose()?.unwrap_or(false);
-    let digest = writer.charter().digest();
+    charter.map(|charter| writer.adopt_charter(charter)).transpose()?;
+    let in_force = writer.charter().clone();
     if let Some(state) = &state {
         writer.fold(state)?;
     }
@@ -69,9 +70,7 @@ pub(super) fn run(args: &BuildArgs, streams: &mut Streams<'_>) -> Result<u8, Com
     let Published { generation, visitors, memberships, bytes, purged, erasures, .. } = published?;
     let mut batches = 0;
     if let Some(state) = &state {
-        if adopted {
-            audit_charter(state, digest.as_deref(), clock.now())?;
-        }
+        audit::charter(state, &in_force, generation, clock.now())?;
         batches = settle(state, &args.common.data)?.batches;
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -14,6 +14,7 @@ use super::options::FeedOptions;
 use super::own::Own;
 use super::progress::Bar;
 use super::{CommandError, FAILED, OK, Streams, bytes_per_membership, print_json, say, warn_if_older};
+use crate::audit;
 use crate::clock::Clock;
 use crate::quarantine::OnlyLines;
 use crate::report::{Report, Seconds, grouped};
@@ -92,6 +93,7 @@ impl<'a> Intake<'a> {
                 "warning: no charter is in force, so the permissive development charter applies; give one with --charter",
             )?;
         }
+        let (key, in_force) = (writer.snapshot().key().cloned(), writer.charter().clone());
         let bar = Bar::new(streams.progress);
         let harvest = self.receive(files, streams, &writer, &bar);
         let outcome = harvest.and_then(|harvest| {
@@ -108,6 +110,12 @@ impl<'a> Intake<'a> {
         // What others put in force later is not for a second build to undo.
         if !new_charter || outcome.published.is_some() {
             self.charter = None;
+        }
+        if let (true, Some(published), Some(key)) = (new_charter, &outcome.published, key) {
+            // Whoever owns the state otherwise, now or later, writes the line.
+            if let Own::Ours(state) = Own::take(&self.options.common.data, &key, "load")? {
+                audit::charter(&state, &in_force, published.generation, self.clock.now())?;
+            }
         }
         Ok(outcome)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use usher_index::files::Folder;
 use usher_index::state::{Settled, oldest_folded};
-use usher_index::{AuditEntry, Commit, Key, State, StateError, Time};
+use usher_index::{Key, State, StateError};
 
 use super::CommandError;
 
@@ -55,12 +55,4 @@ fn holder(verb: &str) -> String {
 pub(super) fn settle(state: &State, data: &Path) -> Result<Settled, CommandError> {
     let folded = oldest_folded(&Folder::open(data)?).map_err(StateError::from)?;
     Ok(state.settle(folded)?)
-}
-
-/// Remembers that a charter came into force.
-pub(super) fn audit_charter(state: &State, digest: Option<&str>, at: Time) -> Result<(), CommandError> {
-    let detail = format!("digest {}, at the console", digest.unwrap_or("none"));
-    let audit = [AuditEntry { at, what: "charter".to_owned(), detail, receipt: None }];
-    state.commit(&Commit { audit: &audit, ..Commit::default() })?;
-    Ok(())
 }

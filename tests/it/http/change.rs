@@ -240,5 +240,53 @@ fn wishes_that_cannot_be_read_change_nothing() {
     }
     assert_eq!(problem(&client.post("/v1/memberships?source=stranger", "{}")).0, 400);
     assert_eq!(problem(&request(&mut client, "POST", "/v1/visitors/v0/opt-out")).0, 405);
-    assert_eq!(client.get("/v1/audit").json()["lines"], json!([]));
+    let lines = client.get("/v1/audit").json();
+    let whats: Vec<&Value> = lines["lines"].as_array().expect("lines").iter().map(|line| &line["what"]).collect();
+    assert_eq!(whats, ["charter"], "of the start");
+}
+
+/// What the audit says, oldest first.
+fn audit(client: &mut Client) -> Vec<(String, String)> {
+    let lines = client.get("/v1/audit").json();
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    lines["lines"].as_array().expect("lines").iter().map(|line| (text(line, "what"), text(line, "detail"))).collect()
+}
+
+#[test]
+fn a_charter_and_an_exact_count_leave_a_line_each() {
+    let mut site = Site::new(quick());
+    let mut client = site.client();
+    let charter = |generation: u64, path: &Path| {
+        let text = fs::read(path).expect("written above");
+        let digest = usher_index::checksum::digest(&text);
+        ("charter".to_owned(), format!("digest {digest}, in generation {generation}"))
+    };
+    let first = site.house.file("first.toml", &super::sample("charter.toml"));
+    let mut expected = vec![charter(1, &first)];
+    assert_eq!(audit(&mut client), expected, "that of the loader, told by the engine");
+    client.post("/v1/size", &json!({"expression": "interest.dance"}).to_string());
+    exact(&mut client, "interest.dance and not interest.opera");
+    expected.push(("exact_count".to_owned(), "local: interest.dance and not interest.opera".to_owned()));
+    assert_eq!(audit(&mut client), expected);
+    // The same bytes say nothing; others do, whoever publishes them.
+    site.again(quick());
+    let mut client = site.client();
+    assert_eq!(audit(&mut client), expected);
+    let text = String::from_utf8(super::sample("charter.toml")).expect("text") + "\n";
+    let second = site.house.file("second.toml", text.as_bytes());
+    let more = site.house.file("more.csv", b"visitor,segment\nw1,interest.dance\n");
+    let path = second.to_str().expect("UTF-8");
+    assert_eq!(site.house.load_under(&[more], "citymag", super::NOW, path).0, 0);
+    expected.push(charter(2, &second));
+    eventually("the loader's charter is audited", || audit(&mut client) == expected);
+    site.stop();
+    let third = site.house.file("third.toml", (text + "\n").as_bytes());
+    let again = site.house.file("again.csv", b"visitor,segment\nw2,interest.dance\n");
+    let path = third.to_str().expect("UTF-8");
+    assert_eq!(site.house.load_under(&[again], "citymag", super::NOW, path).0, 0);
+    expected.push(charter(3, &third));
+    let key = config(&site.house, quick()).key;
+    let state = usher_index::State::open(&site.house.data(), &key, "a test").expect("free");
+    let lines = state.audit_lines(0, 9).expect("readable").into_iter().map(|line| (line.what, line.detail));
+    assert_eq!(lines.collect::<Vec<_>>(), expected, "by the loader, which owned the state");
 }

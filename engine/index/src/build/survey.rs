@@ -4,6 +4,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::bars::Bars;
 use crate::error::WriteError;
+use crate::image::MAX_SHARD_VISITORS;
 use crate::manifest::Outcome;
 use crate::shard::Shard;
 use crate::times::TimesBuilder;
@@ -134,7 +135,8 @@ fn parts_of(shard: u32, shard_bits: u32, part_bits: u32) -> std::ops::Range<usiz
     shard as usize * per_shard..(shard as usize + 1) * per_shard
 }
 
-/// The fewest shards of which none goes beyond the bounds.
+/// The fewest shards of which none goes beyond the bounds; the most there can be when a bound below the format's cannot be
+/// kept, since pseudonyms do not fall evenly.
 fn shard_bits(parts: &[PartSurvey], part_bits: u32, bound: u64) -> Result<u32, WriteError> {
     let worst = |bits: u32| {
         let shards = (0..1u32 << bits).map(|shard| &parts[parts_of(shard, bits, part_bits)]);
@@ -143,14 +145,16 @@ fn shard_bits(parts: &[PartSurvey], part_bits: u32, bound: u64) -> Result<u32, W
             (worst.0.max(sum.0), worst.1.max(sum.0 * VISITOR_BYTES + sum.1 * ENTRY_BYTES))
         })
     };
-    let fits = |&bits: &u32| {
+    let fits = |bits: u32, bound: u64| {
         let (visitors, bytes) = worst(bits);
         visitors <= bound && bytes <= u64::from(u32::MAX)
     };
-    (0..=part_bits).find(fits).ok_or_else(|| WriteError::Bound {
+    let format = u64::from(MAX_SHARD_VISITORS);
+    let most = || Some(part_bits).filter(|&bits| fits(bits, format));
+    (0..=part_bits).find(|&bits| fits(bits, bound)).or_else(most).ok_or_else(|| WriteError::Bound {
         what: "visitors of a shard",
         found: worst(part_bits).0,
-        bound,
+        bound: format,
     })
 }
 

@@ -259,6 +259,23 @@ fn the_number_of_threads_changes_no_image() {
 }
 
 #[test]
+fn shards_smaller_than_pseudonyms_fall_are_as_small_as_they_can_be() {
+    let (mut random, now) = (Random(11), at(1_800_000_000));
+    for shard in 1..4 {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut model = Model::new();
+        let (published, _) = load(dir.path(), &mut model, &mut random, now, shard);
+        assert!(published.visitors > 20, "{published:?}");
+        let snapshot = Snapshot::open(dir.path(), Some(key())).expect("whole");
+        assert!(snapshot.shards().len() as u64 >= published.visitors / u64::from(shard), "{shard}");
+        for (pid, _) in model.keys() {
+            let shard = snapshot.shard_of(*pid).expect("there are shards");
+            assert!(shard.lookup(*pid, |_, _| {}).expect("sound"));
+        }
+    }
+}
+
+#[test]
 fn rows_that_find_no_room_fail_the_load() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let memory = std::sync::Arc::new(super::Memory::for_rows(&dir.path().join("absent"), 0));

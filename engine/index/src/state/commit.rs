@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError};
 
 use redb::{Durability, ReadableTable, WriteTransaction};
 
-use super::audit::AuditEntry;
-use super::put_meta;
+use super::audit::{AuditEntry, Head};
 use super::{
-    AUDIT, AUDIT_HEAD, CHANGES, SEGMENTS, SEQUENCE, State, TOMBSTONES, Tail, batch, damaged, store, tombstones,
+    AUDIT, AUDIT_HEAD, CHANGES, CHARTER, SEGMENTS, SEQUENCE, State, TOMBSTONES, Tail, batch, damaged, meta, put_meta,
+    store, tombstones,
 };
 use crate::bytes::{Cursor, put_text};
 use crate::change::Change;
@@ -79,7 +79,7 @@ fn read_segment(bytes: &[u8]) -> Option<Segment> {
 }
 
 impl State {
-    /// Writes a batch: one transaction, one flush; two when a visitor's wish is among the changes. Returns its number; that of the last batch when there are no changes.
+    /// Writes a batch: one transaction, one flush; two when a visitor's wish or a line of the audit is in it. Returns its number; that of the last batch when there are no changes.
     ///
     /// # Errors
     /// When it cannot be written: then the state is poisoned. [`StateError::Bound`] for more than [`MAX_COMMIT_CHANGES`];
@@ -104,6 +104,44 @@ impl State {
         Ok(tail.sequence)
     }
 
+    /// Remembers the charter in force: `entry` becomes a line of the audit when it is another than the one that was
+    /// remembered last. An index begins with the charter of development, `None`. Returns whether there is a line.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the state is poisoned.
+    pub fn note_charter(&self, digest: Option<&str>, entry: &AuditEntry) -> Result<bool, StateError> {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = self.database()?;
+        let begun = database.begin_write().map_err(store("begin"));
+        let noted = begun.and_then(|mut transaction| {
+            let digest = digest.unwrap_or("").as_bytes();
+            if meta(&transaction, CHARTER)?.unwrap_or_default() == digest {
+                transaction.abort().map_err(store("abort a commit to"))?;
+                return Ok(None);
+            }
+            transaction.set_two_phase_commit(true);
+            put_meta(&transaction, CHARTER, digest)?;
+            let head = self.append(&transaction, tail.head, std::slice::from_ref(entry))?;
+            transaction.commit().map_err(store("commit to"))?;
+            Ok(Some(head))
+        });
+        let noted = self.written(noted)?;
+        tail.head = noted.unwrap_or(tail.head);
+        Ok(noted.is_some())
+    }
+
+    /// Appends lines to the audit. Returns its head after them.
+    fn append(&self, transaction: &WriteTransaction, mut head: Head, audit: &[AuditEntry]) -> Result<Head, StateError> {
+        let mut table = transaction.open_table(AUDIT).map_err(store("open a table of"))?;
+        for entry in audit {
+            let (next, bytes) = self.chain.append(head, entry);
+            table.insert(next.seq, &bytes[..]).map_err(store("write"))?;
+            head = next;
+        }
+        put_meta(transaction, AUDIT_HEAD, &self.chain.seal(head))?;
+        Ok(head)
+    }
+
     /// One transaction. Nothing in memory but names is changed: a name too many does no harm.
     fn write(
         &self,
@@ -114,8 +152,10 @@ impl State {
         // One flush. A crash before the next settlement costs a walk through the file, which settlements keep short.
         transaction.set_durability(Durability::Immediate).map_err(store("prepare a commit to"))?;
         // With one flush, damage to the last commit after a sudden end cannot be told from a commit that was torn, and would
-        // take it back without a word. A visitor's wish gets the second flush that makes it tell.
-        transaction.set_two_phase_commit(commit.changes.iter().any(|change| !matches!(change, Change::Row { .. })));
+        // take it back without a word. A visitor's wish, and what is to be remembered, get the second flush that makes it tell.
+        let of_rows =
+            commit.audit.is_empty() && commit.changes.iter().all(|change| matches!(change, Change::Row { .. }));
+        transaction.set_two_phase_commit(!of_rows);
         if !commit.changes.is_empty() {
             tail.sequence += 1;
             let changes = self.numbered(&transaction, commit)?;
@@ -130,13 +170,7 @@ impl State {
             put_meta(&transaction, SEQUENCE, &tail.sequence.to_le_bytes())?;
         }
         if !commit.audit.is_empty() {
-            let mut table = transaction.open_table(AUDIT).map_err(store("open a table of"))?;
-            for entry in commit.audit {
-                let (head, bytes) = self.chain.append(tail.head, entry);
-                table.insert(head.seq, &bytes[..]).map_err(store("write"))?;
-                tail.head = head;
-            }
-            put_meta(&transaction, AUDIT_HEAD, &self.chain.seal(tail.head))?;
+            tail.head = self.append(&transaction, tail.head, commit.audit)?;
         }
         transaction.commit().map_err(store("commit to"))?;
         Ok(tail)

@@ -75,6 +75,8 @@ const KEY_CHECK: &[u8] = b"key";
 const SEQUENCE: &[u8] = b"sequence";
 /// In `meta`: the sealed head of the audit.
 const AUDIT_HEAD: &[u8] = b"audit";
+/// In `meta`: the digest of the charter that the audit knows; nothing for the one of development.
+const CHARTER: &[u8] = b"charter";
 /// In `meta`, while erased bytes may still stand in free pages: the file is to be written anew.
 const SCRUB: &[u8] = b"scrub";
 

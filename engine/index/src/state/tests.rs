@@ -55,6 +55,18 @@ fn open(path: &Path) -> State {
 }
 
 #[test]
+fn a_charter_is_remembered_once() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let note = |digest: Option<&str>| {
+        let state = open(dir.path());
+        let fresh = state.note_charter(digest, &entry("charter")).expect("writable");
+        (fresh, state.verify_audit().expect("one chain"))
+    };
+    let noted = [None, Some("aa"), Some("aa"), Some("bb"), Some("bb"), Some("aa"), None].map(note);
+    assert_eq!(noted, [(false, 0), (true, 1), (false, 1), (true, 2), (false, 2), (true, 3), (true, 4)]);
+}
+
+#[test]
 fn what_was_committed_is_there_after_a_restart() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     assert!(State::open_if_present(dir.path(), &key(), "t").expect("absent is fine").is_none());
