@@ -8,6 +8,23 @@ pub fn checksum(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 
+/// The checksum of bytes that come in pieces.
+#[derive(Default)]
+pub struct Running(xxhash_rust::xxh3::Xxh3);
+
+impl Running {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The [`checksum`] of all of them.
+    #[must_use]
+    pub fn finish(self) -> u64 {
+        self.0.digest()
+    }
+}
+
 /// XXH3-128 of the bytes as 32 hexadecimal digits, the digest that names a file.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {

@@ -40,7 +40,8 @@ pub fn startup() -> Reply {
     health("started", StatusCode::OK)
 }
 
-/// `GET /healthz/ready`: send requests here. Not any more once the server is stopping.
+/// `GET /healthz/ready`: send requests here. Not any more once the server is stopping, the state cannot be written, or the
+/// daily check found an image damaged.
 #[must_use]
 pub fn ready(app: &App) -> Reply {
     if app.draining.load(Ordering::Relaxed) {
@@ -48,6 +49,9 @@ pub fn ready(app: &App) -> Reply {
     }
     if !app.keeper.is_well() {
         return health("failed", StatusCode::SERVICE_UNAVAILABLE);
+    }
+    if app.live.glance().damaged.load(Ordering::Relaxed) {
+        return health("damaged", StatusCode::SERVICE_UNAVAILABLE);
     }
     health("ready", StatusCode::OK)
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::keep::fold::Rules;
+use crate::keep::recheck::Pace;
 
 /// Connections open at once; further ones wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 10_000;
@@ -119,6 +120,8 @@ pub struct Limits {
     pub state: Duration,
     /// When changes are folded into images.
     pub fold: Rules,
+    /// When images are checked again.
+    pub recheck: Pace,
 }
 
 impl Default for Limits {
@@ -133,6 +136,7 @@ impl Default for Limits {
             follow: FOLLOW_INTERVAL,
             state: STATE_PATIENCE,
             fold: Rules::default(),
+            recheck: Pace::default(),
         }
     }
 }

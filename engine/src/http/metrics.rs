@@ -54,6 +54,10 @@ pub struct State {
     pub segments: u64,
     /// Visitors whom a change concerns that is not in it.
     pub touched: u64,
+    /// How often the daily check found the generation sound.
+    pub checks: u64,
+    /// 1 when it found it damaged.
+    pub damaged: u64,
 }
 
 impl State {
@@ -66,6 +70,8 @@ impl State {
             memberships: served.snapshot.memberships(),
             segments: served.snapshot.segments().len() as u64,
             touched: served.overlay.touched(),
+            checks: served.checks.load(Ordering::Relaxed),
+            damaged: served.damaged.load(Ordering::Relaxed).into(),
         }
     }
 }
@@ -132,6 +138,8 @@ impl Collector for Scrape {
             ("memberships", "Memberships in the generation, the dead included", self.state.memberships),
             ("segments", "Segments in the generation", self.state.segments),
             ("touched_visitors", "Visitors whom a change concerns that no build has folded", self.state.touched),
+            ("sound_checks", "How often the daily check found the generation sound", self.state.checks),
+            ("damaged", "1 when the daily check found the generation damaged", self.state.damaged),
             ("open_connections", "Connections open now", u64::try_from(self.metrics.connections()).unwrap_or(0)),
         ];
         for (name, help, value) in gauges {
@@ -201,8 +209,9 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         metrics.answered(Route::Size, StatusCode::IM_A_TEAPOT, Duration::from_secs(60));
         let open = metrics.connection();
-        let text =
-            metrics.scrape(State { generation: 3, visitors: 4, memberships: 5, segments: 6, touched: 7 }).unwrap();
+        let state =
+            State { generation: 3, visitors: 4, memberships: 5, segments: 6, touched: 7, checks: 8, damaged: 0 };
+        let text = metrics.scrape(state).unwrap();
         drop(open);
         for line in [
             r#"usher_requests_total{route="/v1/visitors/{id}/segments",status="200"} 32"#,
@@ -212,6 +221,8 @@ mod tests {
             r#"usher_request_duration_seconds_bucket{le="+Inf",route="/v1/size"} 1"#,
             "usher_generation 3",
             "usher_memberships 5",
+            "usher_sound_checks 8",
+            "usher_damaged 0",
             "usher_open_connections 1",
             "# EOF",
         ] {

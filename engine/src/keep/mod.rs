@@ -11,6 +11,7 @@ pub mod disk;
 pub mod fold;
 pub mod follow;
 mod keeper;
+pub mod recheck;
 mod served;
 mod wish;
 mod yielding;

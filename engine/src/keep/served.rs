@@ -1,6 +1,7 @@
 //! What is served: a generation and the changes over it. A question holds what it began with, so no answer mixes two
 //! generations.
 
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
@@ -20,6 +21,10 @@ pub struct Served {
     pub key: Key,
     /// The exact size of each segment in the images alone, in the order of [`Snapshot::segments`], at the tick that was last asked for.
     pub sizes: Mutex<Option<(Tick, Arc<[u64]>)>>,
+    /// How often its images were checked again and found sound.
+    pub checks: AtomicU64,
+    /// Whether such a check found damage.
+    pub damaged: AtomicBool,
 }
 
 impl Served {
@@ -27,7 +32,8 @@ impl Served {
     #[must_use]
     pub fn new(snapshot: Snapshot, key: Key, overlay: Overlay) -> Served {
         let names = NameTable::new(&snapshot);
-        Served { snapshot, names, overlay, key, sizes: Mutex::new(None) }
+        let (sizes, checks, damaged) = (Mutex::new(None), AtomicU64::new(0), AtomicBool::new(false));
+        Served { snapshot, names, overlay, key, sizes, checks, damaged }
     }
 
     /// Finds out who is dead at `now` in the images, so that the first count after it need not.

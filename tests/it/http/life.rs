@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use usher_engine::http::limits::Limits;
+use usher_engine::keep::recheck::Pace;
 use usher_index::files::manifest_name;
 
+use super::change::eventually;
 use super::client::{Client, get, post};
 use super::{NONE, NOW, Site, problem, quick};
 
@@ -22,6 +25,41 @@ fn wait_for(client: &mut Client, generation: &str) {
         assert!(began.elapsed() < Duration::from_secs(10), "generation {generation} is not served");
         sleep(Duration::from_millis(5));
     }
+}
+
+/// The value of a metric without labels.
+fn metric(client: &mut Client, name: &str) -> u64 {
+    let text = client.get("/metrics").body;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    line.unwrap_or_else(|| panic!("{name} is not in {text}"))
+}
+
+#[test]
+fn damage_under_a_running_server_turns_it_red_until_another_generation_answers() {
+    let recheck = Pace { every: Duration::from_millis(20), pause: Duration::from_millis(1) };
+    let site = Site::new(Limits { recheck, ..quick() });
+    let mut client = site.client();
+    let (sound, damaged) = ("usher_sound_checks ", "usher_damaged ");
+    eventually("it is checked again and again", || metric(&mut client, sound) > 2);
+    assert_eq!((client.get("/healthz/ready").status, metric(&mut client, damaged)), (200, 0));
+    let image = fs::read_dir(site.house.data()).expect("readable").map(|entry| entry.expect("readable").path());
+    let image = image.into_iter().find(|path| path.to_string_lossy().contains("/img.1.")).expect("an image");
+    fs::set_permissions(&image, fs::Permissions::from_mode(0o640)).expect("ours");
+    let file = fs::File::options().read(true).write(true).open(&image).expect("ours");
+    let middle = file.metadata().expect("it is open").len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).expect("within");
+    file.write_all_at(&[byte[0] ^ 1], middle).expect("room");
+    eventually("the damage is found", || metric(&mut client, damaged) == 1);
+    let ready = client.get("/healthz/ready");
+    assert_eq!((ready.status, ready.json()), (503, json!({"status": "damaged"})));
+    assert_eq!(client.get("/healthz/live").status, 200);
+    // Whoever builds anew does not build on it.
+    let feed = site.house.file("more.csv", b"visitor,segment\nlate,interest.opera\n");
+    assert_eq!(site.house.load(&[feed], "citymag", NOW, &[]).0, 0);
+    wait_for(&mut client, "2");
+    eventually("the new one is sound", || metric(&mut client, sound) > 0);
+    assert_eq!((client.get("/healthz/ready").status, metric(&mut client, damaged)), (200, 0));
 }
 
 #[test]

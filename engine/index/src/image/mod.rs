@@ -8,6 +8,7 @@ mod header;
 mod names;
 mod part;
 mod reader;
+mod recheck;
 mod section;
 mod verify;
 mod writer;
@@ -19,6 +20,7 @@ pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, MAGIC};
 pub use names::Names;
 pub use part::{Encoding, ImagePart, PartWriter, SAMPLE_VISITORS, choose_gap_code};
 pub use reader::{Bucket, Image, ProfileRef};
+pub use recheck::Recheck;
 pub use section::{SECTION_ALIGNMENT, Section, SectionInfo, TRAILER_BYTES, TRAILER_MAGIC};
 pub use writer::{ImageWriter, Shared, WrittenImage};
 

@@ -122,6 +122,11 @@ impl Image {
         Section::ALL.iter().try_for_each(|&section| self.sections.check(&self.file, &self.bytes, section))
     }
 
+    /// Where its sections lie, and their checksums.
+    pub(super) fn layout(&self) -> &Sections {
+        &self.sections
+    }
+
     /// The file's name, for messages.
     #[must_use]
     pub fn file(&self) -> &str {

@@ -146,8 +146,15 @@ impl Sections {
     /// # Errors
     /// When the bytes do not match it.
     pub fn check(&self, file: &str, bytes: &[u8], section: Section) -> Result<(), ImageError> {
+        self.compare(file, section, checksum(&bytes[self.range(section)]))
+    }
+
+    /// Holds what was found of a section against its checksum.
+    ///
+    /// # Errors
+    /// When it is another.
+    pub fn compare(&self, file: &str, section: Section, found: u64) -> Result<(), ImageError> {
         let (range, expected) = &self.rows[section as usize];
-        let found = checksum(&bytes[range.clone()]);
         if found == *expected {
             return Ok(());
         }
