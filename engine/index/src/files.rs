@@ -195,7 +195,13 @@ impl Folder {
     pub fn sweep(&self, keep: &[String]) -> Result<(), FileError> {
         let ours =
             |name: &str| [MANIFEST, IMAGE, CHARTER, VEILS, TEMPORARY].iter().any(|prefix| name.starts_with(prefix));
-        for name in self.names()?.into_iter().filter(|name| ours(name) && !keep.contains(name)) {
+        let left: Vec<String> = self.names()?.into_iter().filter(|name| ours(name) && !keep.contains(name)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        // What takes the place of what goes must last before it.
+        self.sync()?;
+        for name in left {
             let path = self.join(&name);
             fs::remove_file(&path).map_err(FileError::new("remove", &path))?;
             self.show(Step::Removed { file: &name });

@@ -1,5 +1,7 @@
 //! The one who changes an index: holds the build lock from reading the base to the rename.
 
+mod kept;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ use crate::pseudonym::Key;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::time::{Span, TickLength, Time};
+
+pub use kept::sweep_left;
+
+use kept::files_of;
 
 /// How far `now` may be from the newest time the index has seen before an explicit build wants it confirmed.
 pub const MAX_CLOCK_JUMP: Span = Span::from_days(1);
@@ -92,6 +98,7 @@ impl Writer {
         let lock = folder.lock_build(holder)?;
         let memory = Arc::new(Memory::new(folder.path(), DEFAULT_MEMORY_BYTES));
         let snapshot = Snapshot::open_in(folder, Some(key.clone()))?;
+        kept::sweep(&snapshot)?;
         let bars = Bars::new(Arc::clone(snapshot.veils()));
         let (charter, folding, policy, shard_visitors) = (None, None, None, MAX_SHARD_VISITORS);
         Ok(Self { snapshot, key, charter, shard_visitors, policy, memory, bars, folding, _lock: lock })
@@ -386,12 +393,4 @@ impl Writer {
         folder.sweep(&kept)?;
         Ok(generation)
     }
-}
-
-/// All files that a manifest names, itself too.
-fn files_of(manifest: &Manifest) -> Vec<String> {
-    let images = manifest.images.iter().map(|image| image.file.clone());
-    let charter = manifest.charter.as_deref().map(charter_name);
-    let veils = manifest.veils.iter().map(|veils| veils.file.clone());
-    images.chain(charter).chain(veils).chain([manifest_name(manifest.generation)]).collect()
 }

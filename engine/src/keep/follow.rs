@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use usher_index::state::oldest_folded;
+use usher_index::writer::sweep_left;
 use usher_index::{Key, OpenError, Snapshot, Span, State, StateError, Time};
 use usher_loader::audit;
 use usher_loader::clock::Clock;
@@ -48,6 +49,10 @@ pub enum FollowError {
 pub fn open(data: &Path, key: Key, state: &State, now: Time) -> Result<Served, FollowError> {
     let mut snapshot = Snapshot::open(data, Some(key.clone()))?;
     hold(&mut snapshot);
+    // What was erased may stand in them, and the state remembers whose they are until they are gone.
+    if let Err(error) = sweep_left(&snapshot) {
+        tracing::error!("older generations could not be removed: {error}");
+    }
     audit::charter(state, snapshot.charter(), snapshot.generation(), now).map_err(AdoptError::from)?;
     match settle(&snapshot, state) {
         Err(error) if state.is_poisoned() => return Err(AdoptError::from(error).into()),
