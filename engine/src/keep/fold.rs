@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use usher_index::{NoProgress, Published, Time, WriteError, Writer};
 use usher_loader::clock::Clock;
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, MAX_UNFOLDED_BYTES};
 use super::served::{Live, Served};
 use super::yielding::yielding;
 
@@ -18,6 +18,8 @@ use super::yielding::yielding;
 pub struct Rules {
     /// How often it is looked whether they are to be.
     pub look: Duration,
+    /// How many bytes of changes may wait: rows that come again and again touch few visitors, and a start reads them all.
+    pub bytes: u64,
     /// How long an erasure or an opt-out may wait: far less than the day in which its bytes must be gone.
     pub erasure: Duration,
     /// How long any change may wait.
@@ -30,7 +32,8 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        Self { look: Duration::from_secs(1), erasure: minutes(60), change: minutes(6 * 60), purge: minutes(12 * 60) }
+        let (look, bytes) = (Duration::from_secs(1), MAX_UNFOLDED_BYTES / 4);
+        Self { look, bytes, erasure: minutes(60), change: minutes(6 * 60), purge: minutes(12 * 60) }
     }
 }
 
@@ -94,11 +97,14 @@ fn needed_bytes(served: &Served) -> u64 {
 
 fn build(served: &Served, keeper: &Keeper, now: Time, due: Due) -> Result<Published, WriteError> {
     let mut writer = Writer::open_as(served.snapshot.folder().path(), served.key.clone(), FOLDER)?;
+    let taken = keeper.state().taken_bytes();
     writer.fold(keeper.state())?;
-    match due {
+    let published = match due {
         Due::Purge => writer.rebuild(now, false, &NoProgress),
         _ => writer.load(Vec::new(), now, &NoProgress),
-    }
+    }?;
+    keeper.note_folded(taken);
+    Ok(published)
 }
 
 /// What folding remembers from one look to the next.
@@ -164,7 +170,7 @@ impl Watch {
             return Some(Due::Purge).filter(|_| long && !alarm && served.snapshot.generation() > 0);
         }
         let waited = when - *self.waiting.get_or_insert(when);
-        if served.overlay.is_full(served.snapshot.visitors()) {
+        if served.overlay.is_full(served.snapshot.visitors()) || keeper.unfolded_bytes() >= rules.bytes {
             return Some(Due::Full);
         }
         let bars = served.overlay.bars();

@@ -2,7 +2,7 @@
 //! is the next batch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -29,6 +29,9 @@ const COMMIT_CHANGES: usize = 40_000;
 /// The same while the disk is nearly full: each of them may need a page of its own, and the reserve has 4,096.
 const TIGHT_COMMIT_CHANGES: usize = 512;
 
+/// Bytes of changes that no build has folded, and rows are turned away: a start reads them all.
+pub const MAX_UNFOLDED_BYTES: u64 = 128 << 20;
+
 /// Takes wishes and sees to it that they last.
 pub struct Keeper {
     queue: SyncSender<Task>,
@@ -43,6 +46,8 @@ struct Shared {
     /// The disk is nearly full.
     tight: AtomicBool,
     ended: AtomicBool,
+    /// Of [`State::taken_bytes`] these are folded.
+    folded_bytes: AtomicU64,
 }
 
 /// A keeper, and its thread.
@@ -71,6 +76,7 @@ impl Keeper {
             disk: Mutex::new(disk),
             tight: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            folded_bytes: AtomicU64::new(0),
         });
         let desk = Desk { shared: shared.clone(), live, clock };
         let thread = thread::Builder::new().name("keeper".to_owned()).spawn(move || {
@@ -88,6 +94,18 @@ impl Keeper {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.shared.state
+    }
+
+    /// Bytes of the changes that no build has folded. Rows that come again and again for the same visitors make many of
+    /// them, and touch few.
+    #[must_use]
+    pub fn unfolded_bytes(&self) -> u64 {
+        self.shared.unfolded_bytes()
+    }
+
+    /// Notes that a build folded what had been taken when [`State::taken_bytes`] was `taken`.
+    pub fn note_folded(&self, taken: u64) {
+        self.shared.folded_bytes.store(taken, Ordering::Release);
     }
 
     /// Whether wishes are still fulfilled.
@@ -158,6 +176,10 @@ impl Keeper {
 }
 
 impl Shared {
+    fn unfolded_bytes(&self) -> u64 {
+        self.state.taken_bytes().saturating_sub(self.folded_bytes.load(Ordering::Acquire))
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,7 +258,8 @@ impl Desk {
         let (mut told, mut refused) = (Vec::with_capacity(wishes.len()), Vec::new());
         let bars = served.overlay.bars();
         let mut batch = Batch::new(&bars, now, served.snapshot.tick());
-        let full = served.overlay.is_full(served.snapshot.visitors());
+        let full =
+            served.overlay.is_full(served.snapshot.visitors()) || self.shared.unfolded_bytes() >= MAX_UNFOLDED_BYTES;
         let refusal = |wish: &Wish| match wish {
             wish if tight && !wish.is_of_a_visitor() => Some(KeepError::Disk),
             Wish::Rows(_) if full => Some(KeepError::Full),

@@ -59,8 +59,8 @@ pub enum KeepError {
     /// Too many wait already.
     #[error("too many changes wait to be written")]
     Busy,
-    /// The overlay is at its bound; it is being folded.
-    #[error("as many changes as are kept in memory are there already; they are being folded into the index")]
+    /// The changes that no build has folded are at their bound; they are being folded.
+    #[error("as many changes as may wait are there already; they are being folded into the index")]
     Full,
     /// The disk is nearly full: what is left is for opt-outs and erasures.
     #[error("the disk is nearly full")]

@@ -208,6 +208,57 @@ fn an_erasure_is_forgotten_by_every_file_and_late_rows_stay_out() {
 }
 
 #[test]
+fn what_a_build_left_that_died_is_gone_when_the_server_starts() {
+    let mut site = Site::new(quick());
+    let (data, pid) = (site.house.data(), site.pid("v4"));
+    assert_eq!(request(&mut site.client(), "DELETE", "/v1/visitors/v4").status, 202);
+    site.stop();
+    let before = crate::crash::contents(&data);
+    site.house.build(super::NOW);
+    assert!(!holds(&data, &pid));
+    // As if it had died between its rename and its sweep: the older generation is there, and the state knows whom to forget.
+    let mut left = 0;
+    for (path, bytes) in before {
+        let is_state = path.ends_with("state.redb");
+        if is_state || !Path::new(&path).exists() {
+            fs::write(&path, bytes).expect("ours");
+            left += u32::from(!is_state);
+        }
+    }
+    assert!(left >= 2 && holds(&data, &pid), "a manifest and an image");
+    let server = Server::start(config(&site.house, quick())).expect("the state is free");
+    assert!(!holds(&data, &pid), "at once");
+    (site.address, site.server) = (server.address(), Some(server));
+    let mut client = site.client();
+    assert_eq!(segments(&mut client, "v4")["segments"], json!([]));
+    let row = json!({"visitor": "v4", "segment": "interest.opera", "observed": super::NOW - HOUR}).to_string();
+    assert_eq!(client.post("/v1/memberships", &row).json()["refused"], json!({"erased": 1}));
+}
+
+#[test]
+fn rows_that_come_again_and_again_are_folded() {
+    let rules = Rules { look: Duration::from_millis(20), bytes: 4_096, ..Rules::default() };
+    let site = Site::new(Limits { fold: rules, ..quick() });
+    let mut client = site.client();
+    let generation = |client: &mut Client| {
+        let reply = client.get("/v1/visitors/v0/segments");
+        reply.header("usher-generation").and_then(|text| text.parse::<u32>().ok()).expect("a number")
+    };
+    eventually("the same rows again and again are folded", || {
+        let row = r#"{"visitor":"v1","segment":"interest.dance"}"#;
+        assert_eq!(client.post("/v1/memberships", row).json()["taken"], 1);
+        generation(&mut client) > 2
+    });
+    // Two generations are kept, and changes with the older one: those are no reason to fold again.
+    eventually("it rests", || {
+        let before = generation(&mut client);
+        std::thread::sleep(Duration::from_millis(300));
+        generation(&mut client) == before
+    });
+    assert_eq!(segments(&mut client, "v1")["segments"], json!(["interest.dance", "interest.theatre"]));
+}
+
+#[test]
 fn a_whole_feed_is_taken_over_http_once() {
     let site = Site::new(quick());
     let mut client = site.client();

@@ -162,6 +162,8 @@ impl State {
             let bytes = batch::encode(&changes);
             let mut table = transaction.open_table(CHANGES).map_err(store("open a table of"))?;
             table.insert(tail.sequence, &bytes[..]).map_err(store("write"))?;
+            // A batch too many, when it fails, does no harm.
+            self.taken.fetch_add(bytes.len() as u64, Ordering::AcqRel);
             let mut table = transaction.open_table(TOMBSTONES).map_err(store("open a table of"))?;
             for change in changes {
                 let applied = tombstones::apply(&mut table, change, tail.sequence).map_err(store("write"))?;

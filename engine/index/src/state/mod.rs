@@ -87,6 +87,8 @@ pub struct State {
     tail: Mutex<Tail>,
     names: RwLock<Names>,
     sequence: AtomicU64,
+    /// See [`State::taken_bytes`].
+    taken: AtomicU64,
     poisoned: AtomicBool,
     chain: Chain,
     /// The folder of a state in a file, and the right to it.
@@ -133,7 +135,9 @@ impl State {
         }
         let file = StateFile::open(folder, STATE_FILE)?;
         let state = Self::over(file, key, Some((folder.clone(), lock)), Begin::Made)?;
-        state.pass(newest_folded(folder)?)?;
+        let folded = newest_folded(folder)?;
+        state.pass(folded)?;
+        state.taken.store(state.bytes_after(folded)?, Ordering::Release);
         Ok(state)
     }
 
@@ -171,6 +175,7 @@ impl State {
             tail: Mutex::new(tail),
             names: RwLock::new(names),
             sequence: AtomicU64::new(tail.sequence),
+            taken: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             chain,
             home,
@@ -189,6 +194,13 @@ impl State {
     #[must_use]
     pub fn last_sequence(&self) -> u64 {
         self.sequence.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the batches that have come since it was opened, and of those that no generation held then. It only grows;
+    /// what it was when a build read the state is what that build folds.
+    #[must_use]
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
     }
 
     /// The segments behind the numbers of committed rows, by number. It only grows.

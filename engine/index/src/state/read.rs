@@ -116,6 +116,16 @@ impl State {
         Ok(Verified { batches, changes, tombstones, audit_lines })
     }
 
+    /// Bytes of the batches after `after`.
+    pub(super) fn bytes_after(&self, after: u64) -> Result<u64, StateError> {
+        let table = self.begin_read()?.open_table(CHANGES).map_err(store("open a table of"))?;
+        let mut bytes = 0;
+        for item in table.range(after.saturating_add(1)..).map_err(store("read"))? {
+            bytes += item.map_err(store("read"))?.1.value().len() as u64;
+        }
+        Ok(bytes)
+    }
+
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StateError> {
         self.database()?.begin_read().map_err(store("begin"))
     }
