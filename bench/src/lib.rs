@@ -16,6 +16,7 @@ pub mod live;
 pub mod load;
 pub mod lookup;
 pub mod machine;
+mod merge;
 pub mod personas;
 pub mod power;
 pub mod publish;

@@ -10,9 +10,9 @@ use usher_index::{IdType, Key, Snapshot, VisitorId};
 use usher_loader::cmd::Streams;
 
 use crate::workload::BASE_TIME;
-use crate::{feed_file, machine};
+use crate::{feed_file, machine, merge};
 
-const SOURCE: &str = "synthetic";
+pub(crate) const SOURCE: &str = "synthetic";
 const COLUMNS: &str = "visitor,segment,expires";
 
 /// Generates the workload in a temporary folder within `work`, loads it, opens and verifies the index, prints a table.
@@ -43,6 +43,7 @@ pub fn run(visitors: u64, shuffled: bool, work: &Path, out: &mut dyn Write) -> R
     let verified = started.elapsed().as_secs_f64();
     let memberships = snapshot.memberships();
     ensure!(memberships == counts.rows, "{} rows gave {memberships} memberships", counts.rows);
+    let merged = merge::run(visitors, &index, &key)?;
 
     let mut table = String::new();
     writeln!(table, "\n{}\n", machine::line(&busy))?;
@@ -61,6 +62,7 @@ pub fn run(visitors: u64, shuffled: bool, work: &Path, out: &mut dyn Write) -> R
     writeln!(table, "| peak memory of the load | {peak} |")?;
     writeln!(table, "| open (every checksum) to the first answer | {:.0} ms |", opened * 1e3)?;
     writeln!(table, "| verify (every invariant) | {verified:.2} s |")?;
+    writeln!(table, "| merge of a 10 % update: rows in memory to a published index, M image rows/s | {merged} |")?;
     bytes_by_section(&snapshot, memberships, &mut table)?;
     write!(out, "{table}")?;
     Ok(())

@@ -92,6 +92,12 @@ impl Bars {
         }
     }
 
+    /// Whether [`Bars::retain_built`] may drop entries of the visitor.
+    #[must_use]
+    pub fn bars_built(&self, pid: Pid) -> bool {
+        self.opted_out(pid) || self.erased.contains_key(&pid)
+    }
+
     /// The visitors who opted out, in no order.
     pub fn all_opted_out(&self) -> impl Iterator<Item = Pid> {
         self.opted_out.iter().copied()

@@ -8,7 +8,11 @@
 //! so no read waits for the rank before it.
 
 use crate::bitpack::{BitWriter, WINDOW_BITS, window};
-use crate::huffman::{MAX_CODE_BITS, codes, lengths, table};
+use crate::huffman::{MAX_CODE_BITS, codes, table};
+
+mod counts;
+
+pub use counts::GapCounts;
 
 /// Code 1.
 pub const NIBBLES: u8 = 1;
@@ -139,49 +143,6 @@ fn each_gap(ranks: impl ExactSizeIterator<Item = u32>, mut each: impl FnMut(usiz
     }
 }
 
-/// Counts gaps, to find the code for an image from a sample of its profiles.
-pub struct GapCounts {
-    symbols: usize,
-    counts: Vec<u64>,
-    nibbles: u64,
-    extra_bits: u64,
-}
-
-impl GapCounts {
-    /// For an image of so many segments.
-    #[must_use]
-    pub fn new(segments: u32) -> Self {
-        let symbols = symbol_of(segments.saturating_sub(1)).0 + 1;
-        Self { symbols, counts: vec![0; CONTEXTS * symbols], nibbles: 0, extra_bits: 0 }
-    }
-
-    /// Notes a profile.
-    pub fn note(&mut self, ranks: impl ExactSizeIterator<Item = u32>) {
-        each_gap(ranks, |context, gap| {
-            let (symbol, extra, _) = symbol_of(gap);
-            self.counts[context * self.symbols + symbol] += 1;
-            self.extra_bits += u64::from(extra);
-            self.nibbles += u64::from(gap.checked_ilog2().unwrap_or(0) / 3 + 1);
-        });
-    }
-
-    /// The smaller code for an image of which one part in `share` was counted.
-    #[must_use]
-    pub fn choose(mut self, share: f64) -> GapCode {
-        let seen: Vec<u64> = self.counts.clone();
-        // What the sample did not have may come all the same.
-        self.counts.iter_mut().for_each(|count| *count = (*count).max(1));
-        let lengths: Vec<u8> = self.counts.chunks(self.symbols).flat_map(lengths).collect();
-        let coded: u64 = seen.iter().zip(&lengths).map(|(count, &length)| count * u64::from(length)).sum();
-        let huffman = (coded + self.extra_bits) as f64 / 8.0 * share;
-        let stored = lengths.len() / 2;
-        if (self.nibbles as f64 / 2.0) * share <= huffman + stored as f64 {
-            return GapCode::Nibbles;
-        }
-        Tables::new(self.symbols, lengths).map_or(GapCode::Nibbles, |tables| GapCode::Huffman(Box::new(tables)))
-    }
-}
-
 impl Tables {
     fn new(symbols: usize, lengths: Vec<u8>) -> Option<Self> {
         let longest = MAX_CODE_BITS + gap_of(symbols.saturating_sub(1) as u32).1;
@@ -209,6 +170,16 @@ impl GapCode {
         match self {
             Self::Nibbles => NIBBLES,
             Self::Huffman(_) => HUFFMAN,
+        }
+    }
+
+    /// Whether gaps are the same bytes in both.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nibbles, Self::Nibbles) => true,
+            (Self::Huffman(own), Self::Huffman(other)) => own.symbols == other.symbols && own.lengths == other.lengths,
+            _ => false,
         }
     }
 

@@ -6,10 +6,10 @@ use crate::gaps::GapCode;
 use crate::time::Tick;
 use crate::times::{Packing, TimeCodes, Times};
 
-/// Appends a profile. Ranks ascend strictly.
+/// Appends a profile. Ranks ascend strictly; `packing` is that of the table of times.
 pub fn write(
     entries: &[(u32, Entry)],
-    times: &Times,
+    packing: Packing,
     codes: &TimeCodes,
     gaps: &GapCode,
     scratch: &mut Vec<u64>,
@@ -18,7 +18,7 @@ pub fn write(
     put_varint(into, entries.len() as u32);
     scratch.clear();
     scratch.extend(entries.iter().map(|(_, entry)| codes.code(*entry)));
-    times.packing().write(scratch, into);
+    packing.write(scratch, into);
     gaps.write(entries.iter().map(|(rank, _)| *rank), into);
 }
 
@@ -82,6 +82,24 @@ impl<'a> Profile<'a> {
         sound.then_some(())
     }
 
+    /// How many entries it has.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The bytes of the gaps.
+    #[must_use]
+    pub fn gaps(&self) -> &'a [u8] {
+        self.gaps.get(..self.gap_bytes).unwrap_or_default()
+    }
+
+    /// Leaves in `into` what `of` says of each code, in the order of ranks.
+    #[inline]
+    pub fn map_codes<T: Copy + Default>(&self, into: &mut Vec<T>, of: impl FnMut(u64) -> T) {
+        self.packing.map(self.codes, self.length, into, of);
+    }
+
     /// Calls `each` with every code, in the order of ranks.
     #[inline]
     pub fn each_code(&self, each: impl FnMut(u64)) {
@@ -132,7 +150,7 @@ mod tests {
         counts.note(ranks.iter().copied());
         for gaps in [GapCode::Nibbles, counts.choose(1e9)] {
             let mut bytes = Vec::new();
-            write(&entries, &times, &codes, &gaps, &mut Vec::new(), &mut bytes);
+            write(&entries, times.packing(), &codes, &gaps, &mut Vec::new(), &mut bytes);
             let length = bytes.len();
             let read = |tail: &[u8], length| {
                 let mut read = Vec::new();

@@ -292,7 +292,8 @@ impl Writer {
         };
         let purge = purge.map(lives);
         let (bars, shard_visitors) = (Some(&self.bars).filter(|bars| !bars.is_empty()), self.shard_visitors);
-        let input = Input { shards, maps: &maps, rows: &rows, bars, purge: purge.as_ref(), shard_visitors };
+        let (purge, keeps_ranks) = (purge.as_ref(), !renew_ranks);
+        let input = Input { shards, maps: &maps, rows: &rows, bars, purge, keeps_ranks, shard_visitors };
         let entries: u64 = shards.iter().map(|shard| shard.image().header().entries).sum();
         progress.stage("survey", entries + rows.len());
         let mut plan = survey(&input, ranking.segments.len(), feeds, progress)?;
@@ -300,8 +301,8 @@ impl Writer {
         // What the state brought was told when it was taken.
         outcomes.truncate(lines.len());
         let Settled { segments, ranks } = ranking.settle(&plan.kept, &plan.members, kept);
-        let (memberships, visitors) = (plan.members.iter().sum(), plan.visitors());
-        progress.stage("freeze", plan.kept.iter().sum());
+        let (memberships, visitors) = (plan.memberships, plan.visitors());
+        progress.stage("freeze", plan.entries);
         let shared = Shared { tick: self.tick(), segments, policy: self.policy() };
         let generation = self.next_generation()?;
         let store = |shard, image: WrittenImage, file| self.store(generation, shard, &image, file);

@@ -6,36 +6,30 @@ use std::thread;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::dictionary::Geometry;
-use crate::entry::Entry;
 use crate::error::WriteError;
 use crate::files::{Draft, Folder};
 use crate::gaps::GapCode;
-use crate::id::Pid;
-use crate::image::{
-    Encoding, ImagePart, ImageWriter, PartWriter, SAMPLE_VISITORS, Shared, WrittenImage, choose_gap_code,
-};
-use crate::times::TimesBuilder;
+use crate::image::{Encoding, ImagePart, ImageWriter, PartWriter, Recode, Section, Shared, WrittenImage};
+use crate::times::{TimeCodes, TimesBuilder};
 
 use super::Progress;
-use super::join::{Join, Part, Visitor};
+use super::join::{Kept, Part};
 use super::share::PARTITION_BITS;
+use super::steps::{Finals, Step, wave_steps};
 use super::survey::{Input, Plan};
 
 /// About so many visitors are encoded at a time: a megabyte or two of entries.
 const STEP_VISITORS: u32 = 4_096;
-/// So many steps for each thread are encoded while those before are put together: a block of ordinals for two threads.
-const STEPS_PER_THREAD: usize = 8;
-
 /// So many parts wait for the disk, some 16 MiB; then the build waits too.
 const QUEUED_PARTS: usize = 64;
 
 /// The image of one shard, before it is written.
-struct Outline {
+struct Outline<'a> {
     part: Part,
     visitors: u64,
     times: TimesBuilder,
     /// Its first steps, joined already.
-    sample: Vec<Step>,
+    sample: Vec<Step<'a>>,
 }
 
 /// Walks the join again and hands each shard's image to `store`, as many at a time as there are threads.
@@ -65,19 +59,25 @@ pub fn freeze<T: Send>(
             outline
         })
         .peekable();
+    let finals = Finals { input, finals };
     // One code for all images: whoever looks into several has one table in the cache. The first shard tells, for
     // pseudonyms are random.
     let segments = shared.segments.len() as u32;
-    let sample = outlines.peek_mut().map_or(Ok(Vec::new()), |first| sampled(input, &first.steps(), finals))?;
-    let gaps = choose_gap_code(segments, visitors, sample.iter().flat_map(Step::profiles));
+    let sample = outlines.peek_mut().map_or(Ok(Vec::new()), |first| finals.sample(&first.steps()))?;
+    let gaps = finals.choose_gap_code(segments, visitors, &sample)?;
     if let Some(first) = outlines.peek_mut() {
         first.sample = sample;
     }
-    let freezing = Freezing { input, shared, finals, progress, folder, gaps: &gaps };
+    let copies = input.shards.iter().zip(input.maps).map(|(shard, map)| {
+        let same = (0..).zip(map).all(|(rank, &provisional)| finals.of(provisional) == Some(rank));
+        same && input.keeps_ranks && shard.image().gap_code().is_same(&gaps)
+    });
+    let copies = copies.collect();
+    let freezing = Freezing { finals, copies, shared, progress, folder, gaps: &gaps };
     let mut stored = Vec::new();
     loop {
         // A thread that waits within one shard must not begin another: each holds an image.
-        let wave: Vec<Outline> = outlines.by_ref().take(rayon::current_num_threads()).collect();
+        let wave: Vec<Outline<'_>> = outlines.by_ref().take(rayon::current_num_threads()).collect();
         if wave.is_empty() {
             return Ok(stored);
         }
@@ -92,15 +92,16 @@ pub fn freeze<T: Send>(
 
 /// What all shards of a build share.
 struct Freezing<'a> {
-    input: &'a Input<'a>,
+    finals: Finals<'a>,
+    /// Of each present image, whether its gaps are in the code and the ranks of the new ones.
+    copies: Vec<bool>,
     shared: &'a Shared,
-    finals: &'a [Option<u32>],
     progress: &'a dyn Progress,
     folder: &'a Folder,
     gaps: &'a GapCode,
 }
 
-impl Outline {
+impl Outline<'_> {
     fn geometry(&self) -> Geometry {
         // At most `MAX_SHARD_VISITORS`: the survey saw to it.
         Geometry::new(self.part.bits, self.visitors as u32)
@@ -117,29 +118,24 @@ impl Outline {
     }
 }
 
-/// How many steps are encoded at a time.
-fn wave_steps() -> usize {
-    STEPS_PER_THREAD * rayon::current_num_threads()
-}
-
 impl Freezing<'_> {
     /// Encodes one wave of steps while the one before is put together.
-    fn shard(&self, outline: Outline) -> Result<(WrittenImage, Draft), WriteError> {
+    fn shard(&self, outline: Outline<'_>) -> Result<(WrittenImage, Draft), WriteError> {
         let (geometry, steps) = (outline.geometry(), outline.steps());
         let Outline { part, times, sample, .. } = outline;
         let (times, codes) = times.finish();
         let segments = self.shared.segments.len() as u32;
         let encoding = Encoding { geometry, times: &times, codes: &codes, gaps: self.gaps, segments };
-        let encode = |step: Step| step.encode(&encoding, self.progress);
+        let recodes = self.recodes(part, &codes);
+        let encode = |step: Step<'_>| self.encode(&step, &encoding, &recodes);
         let rest = &steps[sample.len()..];
         let mut waves = rest.chunks(wave_steps());
         let encode_next = |steps: &[Part]| {
             let steps = steps.to_vec().into_par_iter();
-            steps
-                .map(|step| Ok(encode(joined(self.input, step, self.finals)?)))
-                .collect::<Result<Vec<ImagePart>, WriteError>>()
+            steps.map(|step| encode(self.finals.joined(step)?)).collect::<Result<Vec<ImagePart>, WriteError>>()
         };
-        let mut ready: Vec<ImagePart> = sample.into_par_iter().map(encode).collect();
+        let ready = sample.into_par_iter().map(encode).collect::<Result<Vec<ImagePart>, WriteError>>();
+        let mut ready = ready?;
         if ready.is_empty() {
             ready = encode_next(waves.next().unwrap_or_default())?;
         }
@@ -166,59 +162,48 @@ impl Freezing<'_> {
             Ok((image, file))
         })
     }
-}
 
-/// Joins the first steps, enough of them to choose the code for gaps by.
-fn sampled(input: &Input<'_>, steps: &[Part], finals: &[Option<u32>]) -> Result<Vec<Step>, WriteError> {
-    let (mut sample, mut rest) = (Vec::new(), steps);
-    while !rest.is_empty() && sample.iter().map(|step: &Step| step.visitors.len()).sum::<usize>() < SAMPLE_VISITORS {
-        let (own, after) = rest.split_at(wave_steps().min(rest.len()));
-        let joined = own.to_vec().into_par_iter().map(|step| joined(input, step, finals));
-        sample.extend(joined.collect::<Result<Vec<Step>, WriteError>>()?);
-        rest = after;
-    }
-    Ok(sample)
-}
-
-/// The visitors of a small part, with their entries in the order of final ranks.
-struct Step {
-    part: Part,
-    /// Who, and where their entries end.
-    visitors: Vec<(Pid, usize)>,
-    entries: Vec<(u32, Entry)>,
-}
-
-impl Step {
-    /// The entries of each visitor.
-    fn profiles(&self) -> impl Iterator<Item = &[(u32, Entry)]> {
-        let starts = std::iter::once(0).chain(self.visitors.iter().map(|(_, end)| *end));
-        starts.zip(&self.visitors).map(|(start, (_, end))| &self.entries[start..*end])
+    /// Of each present image that may be copied into this shard, the way of its codes into those of the shard.
+    fn recodes<'c>(&'c self, shard: Part, codes: &'c TimeCodes) -> Vec<Option<Recode<'c>>> {
+        let shards = self.finals.input.shards;
+        let bits = shards.len().max(1).ilog2();
+        let meets = |number: usize| {
+            (number as u64) << shard.bits >> bits == u64::from(shard.number)
+                || u64::from(shard.number) << bits >> shard.bits == number as u64
+        };
+        let of = |number: usize| Recode::new(shards[number].image().times(), codes);
+        (0..shards.len()).map(|number| (self.copies[number] && meets(number)).then(|| of(number))).collect()
     }
 
-    fn encode(self, encoding: &Encoding<'_>, progress: &dyn Progress) -> ImagePart {
-        let geometry = encoding.geometry;
-        let buckets = geometry.bucket_bits - (self.part.bits - geometry.shard_bits);
-        let first = self.part.number as usize & ((1 << (self.part.bits - geometry.shard_bits)) - 1);
+    fn encode(
+        &self,
+        step: &Step<'_>,
+        encoding: &Encoding<'_>,
+        recodes: &[Option<Recode<'_>>],
+    ) -> Result<ImagePart, WriteError> {
+        let (geometry, part) = (encoding.geometry, step.part);
+        let buckets = geometry.bucket_bits - (part.bits - geometry.shard_bits);
+        let first = part.number as usize & ((1 << (part.bits - geometry.shard_bits)) - 1);
         let mut writer = PartWriter::new(encoding, first << buckets..(first + 1) << buckets);
-        self.visitors.iter().zip(self.profiles()).for_each(|(&(pid, _), entries)| writer.push(pid, entries));
-        progress.advance(self.entries.len() as u64);
-        writer.finish()
+        let mut read = Vec::new();
+        step.each(|pid, kept| {
+            match kept {
+                Kept::Entries(entries) => writer.push(pid, entries),
+                Kept::Same(same) => {
+                    let image = same.image(self.finals.input.shards);
+                    if let Some(recode) = &recodes[same.shard as usize] {
+                        let copied = writer.copy(pid, &image.profile(same.bytes)?, recode);
+                        return copied.ok_or_else(|| image.damaged(Section::Records, "a sound profile"));
+                    }
+                    read.clear();
+                    self.finals.read(same, &mut read)?;
+                    writer.push(pid, &read);
+                }
+            }
+            Ok(())
+        })?;
+        let part = writer.finish();
+        self.progress.advance(part.entries());
+        Ok(part)
     }
-}
-
-fn joined(input: &Input<'_>, part: Part, finals: &[Option<u32>]) -> Result<Step, WriteError> {
-    let mut join = Join::new(input, part)?;
-    let mut step = Step { part, visitors: Vec::new(), entries: Vec::new() };
-    while let Some(Visitor { pid, entries }) = join.next(|_, _| {})? {
-        let start = step.entries.len();
-        // A rank that left has no entry: the survey counted them.
-        step.entries
-            .extend(entries.iter().filter_map(|&(rank, entry)| finals[rank as usize].map(|rank| (rank, entry))));
-        let own = &mut step.entries[start..];
-        if !own.is_sorted_by(|a, b| a.0 < b.0) {
-            own.sort_unstable_by_key(|(rank, _)| *rank);
-        }
-        step.visitors.push((pid, step.entries.len()));
-    }
-    Ok(step)
 }

@@ -6,7 +6,8 @@ use crate::bars::Bars;
 use crate::entry::Entry;
 use crate::error::{ImageError, WriteError};
 use crate::id::Pid;
-use crate::image::ProfileCursor;
+use crate::image::{Image, ProfileCursor};
+use crate::profiles::ProfileBytes;
 use crate::shard::Shard;
 
 use super::Purge;
@@ -47,11 +48,28 @@ pub enum Verdict {
 }
 
 /// A visitor of the join.
-pub struct Visitor<'a> {
+pub struct Visitor<'a, 'j> {
     /// Who.
     pub pid: Pid,
-    /// What is kept of them, in the order of provisional ranks; one entry at least.
-    pub entries: &'a [(u32, Entry)],
+    /// What is kept of them; one entry at least.
+    pub kept: Kept<'a, 'j>,
+}
+
+/// What is kept of a visitor.
+pub enum Kept<'a, 'j> {
+    /// What a present image has of them.
+    Same(Same<'a>),
+    /// Entries in the order of provisional ranks.
+    Entries(&'j [(u32, Entry)]),
+}
+
+/// A profile as a present image has it.
+#[derive(Clone, Copy)]
+pub struct Same<'a> {
+    /// The place of the image among the present ones.
+    pub shard: u32,
+    /// The profile.
+    pub bytes: ProfileBytes<'a>,
 }
 
 /// Walks the join of one part.
@@ -60,6 +78,7 @@ pub struct Join<'a> {
     fresh: Fresh<'a>,
     bars: Option<&'a Bars>,
     purge: Option<&'a Purge>,
+    keeps_ranks: bool,
     merged: Vec<(u32, Entry)>,
     /// Entries that left so far, because nothing that could come would lose to them or their visitor must stay out.
     pub purged: u64,
@@ -71,22 +90,26 @@ impl<'a> Join<'a> {
     /// # Errors
     /// When an image is damaged, or rows on disk cannot be read.
     pub fn new(input: &Input<'a>, part: Part) -> Result<Self, WriteError> {
-        let &Input { shards, maps, rows, bars, purge, .. } = input;
+        let &Input { shards, maps, rows, bars, purge, keeps_ranks, .. } = input;
         let (present, fresh) = (Present::new(shards, maps, part)?, Fresh::new(rows, part)?);
-        Ok(Self { present, fresh, bars, purge, merged: Vec::new(), purged: 0 })
+        Ok(Self { present, fresh, bars, purge, keeps_ranks, merged: Vec::new(), purged: 0 })
     }
 
     /// The next visitor who keeps an entry; tells the fate of each new row by its feed.
     ///
     /// # Errors
     /// When an image is damaged, or rows on disk cannot be read.
-    pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<Visitor<'_>>, WriteError> {
+    pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<Visitor<'a, '_>>, WriteError> {
         loop {
             let pids = [self.present.pid(), self.fresh.pid()];
             let Some(pid) = pids.into_iter().flatten().min() else { return Ok(None) };
             self.merged.clear();
             let (known, new) = (pids[0] == Some(pid), pids[1] == Some(pid));
-            let kept = if known { self.present.entries() } else { &[] };
+            if let Some(same) = self.present.profile().filter(|_| known && !new && self.stays(pid)) {
+                self.present.advance()?;
+                return Ok(Some(Visitor { pid, kept: Kept::Same(same) }));
+            }
+            let kept = if known { self.present.entries()? } else { &[] };
             if new {
                 merge(kept, self.fresh.rows, self.fresh.own(), &mut self.merged, &mut fate);
                 self.fresh.advance()?;
@@ -107,9 +130,37 @@ impl<'a> Join<'a> {
             }
             self.purged += (before - self.merged.len()) as u64;
             if !self.merged.is_empty() {
-                return Ok(Some(Visitor { pid, entries: &self.merged }));
+                return Ok(Some(Visitor { pid, kept: Kept::Entries(&self.merged) }));
             }
         }
+    }
+
+    /// Whether a visitor of whom nothing new came stays as they are.
+    fn stays(&self, pid: Pid) -> bool {
+        self.keeps_ranks && self.purge.is_none() && self.bars.is_none_or(|bars| !bars.bars_built(pid))
+    }
+}
+
+impl<'a> Same<'a> {
+    /// The image that has it.
+    #[must_use]
+    pub fn image(self, shards: &'a [Shard]) -> &'a Image {
+        shards[self.shard as usize].image()
+    }
+
+    /// Appends the entries, by their ranks in that image.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn entries(self, shards: &[Shard], into: &mut Vec<(u32, Entry)>) -> Result<(), ImageError> {
+        shards[self.shard as usize].image().entries(self.bytes, into)
+    }
+}
+
+/// Puts entries into the order of their ranks, in which most are already.
+pub fn sort(entries: &mut [(u32, Entry)]) {
+    if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+        entries.sort_unstable_by_key(|(rank, _)| *rank);
     }
 }
 
@@ -222,21 +273,28 @@ impl<'a> Present<'a> {
         pid.filter(|pid| pid.bits() < self.pids.end)
     }
 
-    fn entries(&self) -> &[(u32, Entry)] {
-        &self.mapped
+    fn profile(&self) -> Option<Same<'a>> {
+        let bytes = self.cursor.as_ref()?.profile()?;
+        Some(Same { shard: self.next_shard as u32 - 1, bytes })
+    }
+
+    /// The entries of the visitor on whom it stands, in the order of provisional ranks.
+    fn entries(&mut self) -> Result<&[(u32, Entry)], ImageError> {
+        self.mapped.clear();
+        if let Some(same) = self.profile() {
+            let map = &self.maps[same.shard as usize];
+            same.entries(self.shards, &mut self.mapped)?;
+            self.mapped.iter_mut().for_each(|(rank, _)| *rank = map[*rank as usize]);
+        }
+        sort(&mut self.mapped);
+        Ok(&self.mapped)
     }
 
     fn advance(&mut self) -> Result<(), ImageError> {
         loop {
             if let Some(cursor) = &mut self.cursor {
-                cursor.advance()?;
+                cursor.step()?;
                 if cursor.pid().is_some() {
-                    let map = &self.maps[self.next_shard - 1];
-                    self.mapped.clear();
-                    self.mapped.extend(cursor.entries.iter().map(|&(rank, entry)| (map[rank as usize], entry)));
-                    if !self.mapped.is_sorted_by(|a, b| a.0 < b.0) {
-                        self.mapped.sort_unstable_by_key(|(rank, _)| *rank);
-                    }
                     return Ok(());
                 }
             }

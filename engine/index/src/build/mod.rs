@@ -4,7 +4,8 @@
 //! bound, in a file. A build walks the join twice, in parts of the pseudonym space, and sorts a partition of rows as
 //! it comes to it. The *survey* counts visitors, times and outcomes, so that shards, tables and ranks are known; the
 //! *freeze* writes the images. Between the two nothing but counts is kept: sorting again what fits into a cache is
-//! cheaper than the memory for a second copy.
+//! cheaper than the memory for a second copy. When segments keep their ranks, visitors of whom nothing new came stay as
+//! they are: the survey reads their times alone, the freeze copies their gaps.
 
 mod batch;
 mod codes;
@@ -14,6 +15,8 @@ mod memory;
 mod ranking;
 mod rows;
 mod share;
+mod stayed;
+mod steps;
 mod survey;
 #[cfg(test)]
 mod tests;

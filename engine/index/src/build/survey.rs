@@ -10,8 +10,9 @@ use crate::shard::Shard;
 use crate::times::TimesBuilder;
 
 use super::codes::EntryCodes;
-use super::join::{Join, Part, Verdict, Visitor};
+use super::join::{Join, Kept, Part, Verdict, Visitor};
 use super::rows::Rows;
+use super::stayed::Stayed;
 use super::{Progress, Purge};
 
 /// The fewest parts in which a build walks, as a power of two: enough for every core to have some.
@@ -29,11 +30,13 @@ const ENTRY_BYTES: u64 = 14;
 pub struct PartSurvey {
     visitors: u64,
     entries: u64,
+    /// Entries of life > 0.
+    memberships: u64,
     /// The times of the part.
     pub times: TimesBuilder,
-    /// Entries of each provisional rank.
+    /// Entries of each provisional rank, but for visitors who stay as they are.
     kept: Vec<u64>,
-    /// Entries of life > 0 of each provisional rank.
+    /// Those of life > 0.
     members: Vec<u64>,
     outcomes: Vec<Outcome>,
     purged: u64,
@@ -47,10 +50,14 @@ pub struct Plan {
     pub shard_bits: u32,
     /// The parts, in order.
     pub parts: Vec<PartSurvey>,
-    /// Entries of each provisional rank.
+    /// Entries of each provisional rank; of ranks that stay, not all are counted.
     pub kept: Vec<u64>,
-    /// Entries of life > 0 of each provisional rank.
+    /// Those of life > 0.
     pub members: Vec<u64>,
+    /// Entries of all ranks.
+    pub entries: u64,
+    /// Those of life > 0.
+    pub memberships: u64,
     /// How each feed changed the index.
     pub outcomes: Vec<Outcome>,
     /// Entries that left.
@@ -69,6 +76,8 @@ pub struct Input<'a> {
     pub bars: Option<&'a Bars>,
     /// What leaves.
     pub purge: Option<&'a Purge>,
+    /// Whether present segments keep their ranks, so that visitors of whom nothing new came may be left as they are.
+    pub keeps_ranks: bool,
     /// The most visitors of a shard, at most [`crate::image::MAX_SHARD_VISITORS`].
     pub shard_visitors: u32,
 }
@@ -91,6 +100,8 @@ pub fn survey(input: &Input<'_>, segments: usize, feeds: usize, progress: &dyn P
         shard_bits,
         kept: vec![0; segments],
         members: vec![0; segments],
+        entries: 0,
+        memberships: 0,
         outcomes: vec![Outcome::default(); feeds],
         purged: 0,
         parts: Vec::new(),
@@ -98,6 +109,8 @@ pub fn survey(input: &Input<'_>, segments: usize, feeds: usize, progress: &dyn P
     for part in &parts {
         add(&mut plan.kept, &part.kept);
         add(&mut plan.members, &part.members);
+        plan.entries += part.entries;
+        plan.memberships += part.memberships;
         plan.purged += part.purged;
         for (sum, outcome) in plan.outcomes.iter_mut().zip(&part.outcomes) {
             sum.new += outcome.new;
@@ -168,6 +181,7 @@ fn survey_part(
     let mut found = PartSurvey {
         visitors: 0,
         entries: 0,
+        memberships: 0,
         times: TimesBuilder::default(),
         kept: vec![0; segments],
         members: Vec::new(),
@@ -186,8 +200,16 @@ fn survey_part(
         }
     };
     let (mut times, mut removals) = (EntryCodes::default(), vec![0; segments]);
-    while let Some(Visitor { entries, .. }) = join.next(&mut fate)? {
+    let mut stayed = Stayed::new(input.shards);
+    while let Some(Visitor { kept, .. }) = join.next(&mut fate)? {
         found.visitors += 1;
+        let entries = match kept {
+            Kept::Same(same) => {
+                found.entries += stayed.note(same, &mut times)?;
+                continue;
+            }
+            Kept::Entries(entries) => entries,
+        };
         found.entries += entries.len() as u64;
         for &(rank, entry) in entries {
             times.code(entry);
@@ -197,7 +219,9 @@ fn survey_part(
             }
         }
     }
+    stayed.finish(&mut times);
     times.finish().iter().for_each(|&entry| found.times.note(entry));
+    found.memberships = found.entries - removals.iter().sum::<u64>() - stayed.removals;
     found.members = found.kept.iter().zip(&removals).map(|(kept, removals): (&u64, &u64)| kept - removals).collect();
     found.purged = join.purged;
     found.outcomes = outcomes;

@@ -16,6 +16,8 @@ use crate::writer::{Published, Writer};
 
 use super::{Batch, NoProgress};
 
+mod copies;
+
 type Model = BTreeMap<(Pid, String), Entry>;
 
 struct Random(u64);

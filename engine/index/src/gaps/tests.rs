@@ -1,5 +1,7 @@
 //! Both codes, there and back, and what is none.
 
+use std::sync::Arc;
+
 use super::*;
 
 fn code_for(profiles: &[Vec<u32>], segments: u32, share: f64) -> GapCode {
@@ -74,4 +76,37 @@ fn what_is_no_code_is_none() {
     let half = GapCode::Huffman(Box::new(Tables::new(2, lengths).expect("a prefix code")));
     assert_eq!(half.read(&[0], 3, |_| {}), Some(1));
     assert_eq!(half.read(&[1], 3, |_| {}), None);
+}
+
+fn counts_of(profiles: &[Vec<u32>], segments: u32) -> GapCounts {
+    let mut counts = GapCounts::new(segments);
+    profiles.iter().for_each(|ranks| counts.note(ranks.iter().copied()));
+    counts
+}
+
+#[test]
+fn a_code_is_kept_while_it_serves() {
+    let (few, many) = (profiles(1_000), profiles(20_000));
+    let kept = |counts: &GapCounts, code: &Arc<GapCode>| Arc::ptr_eq(&counts.choose_or_keep(1_000.0, Some(code)), code);
+    let (counts, others) = (counts_of(&few, 1_000), counts_of(&many, 20_000));
+    let (own, other) = (counts.choose_or_keep(1_000.0, None), others.choose_or_keep(1_000.0, None));
+    assert!(kept(&counts, &own) && kept(&others, &other));
+    // A segment more is no new symbol; 19,000 more are.
+    assert!(kept(&counts_of(&few, 1_001), &own) && !kept(&counts_of(&few, 20_000), &own));
+    // It codes whatever comes, but for too many bytes; the nibbles do that too.
+    assert!(!kept(&counts, &other));
+    assert!(!kept(&others, &Arc::new(GapCode::Nibbles)));
+    // A symbol without a code may come.
+    let GapCode::Huffman(tables) = &*own else { panic!("400 profiles have tables") };
+    let mut lengths = tables.lengths.clone();
+    lengths[3] = 0;
+    let cut = Tables::new(tables.symbols, lengths).map(|tables| Arc::new(GapCode::Huffman(Box::new(tables))));
+    assert!(!kept(&counts, &cut.expect("a prefix code still")));
+}
+
+#[test]
+fn the_nibbles_of_a_small_index_are_kept() {
+    let counts = counts_of(&[vec![1, 5], vec![2]], 10);
+    let nibbles = Arc::new(GapCode::Nibbles);
+    assert!(Arc::ptr_eq(&counts.choose_or_keep(1.0, Some(&nibbles)), &nibbles));
 }

@@ -14,10 +14,11 @@ pub struct ProfileCursor<'a> {
     image: &'a Image,
     bucket: usize,
     end: usize,
-    pids: std::vec::IntoIter<Pid>,
-    profiles: std::vec::IntoIter<ProfileBytes<'a>>,
-    current: Option<Pid>,
-    /// The entries of the visitor on whom the cursor stands, ascending in rank.
+    /// The visitors of the bucket that was read last, and the place after that of the present one.
+    visitors: Vec<(Pid, ProfileBytes<'a>)>,
+    next: usize,
+    current: Option<(Pid, ProfileBytes<'a>)>,
+    /// The entries of the visitor to whom the cursor [advanced](Self::advance), ascending in rank.
     pub entries: Vec<(u32, Entry)>,
 }
 
@@ -25,30 +26,45 @@ impl<'a> ProfileCursor<'a> {
     /// Before the first visitor of a range of buckets.
     #[must_use]
     pub fn new(image: &'a Image, buckets: std::ops::Range<usize>) -> Self {
-        let (pids, profiles) = (Vec::new().into_iter(), Vec::new().into_iter());
         let (bucket, end) = (buckets.start, buckets.end.min(image.header().geometry.buckets()));
-        Self { image, bucket, end, pids, profiles, current: None, entries: Vec::new() }
+        Self { image, bucket, end, visitors: Vec::new(), next: 0, current: None, entries: Vec::new() }
     }
 
     /// On whom the cursor stands; `None` before the first and after the last.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
-        self.current
+        self.current.map(|(pid, _)| pid)
     }
 
-    /// Moves to the next visitor.
+    /// The bytes of the profile of the visitor on whom the cursor stands.
+    #[must_use]
+    pub fn profile(&self) -> Option<ProfileBytes<'a>> {
+        self.current.map(|(_, profile)| profile)
+    }
+
+    /// Moves to the next visitor and reads the entries.
     ///
     /// # Errors
     /// When the image is damaged.
     pub fn advance(&mut self) -> Result<(), ImageError> {
-        while self.pids.as_slice().is_empty() && self.bucket < self.end {
-            self.fill()?;
-        }
-        self.current = self.pids.next();
+        self.step()?;
         self.entries.clear();
-        if let Some(profile) = self.profiles.next() {
+        if let Some((_, profile)) = self.current {
             self.image.entries(profile, &mut self.entries)?;
         }
+        Ok(())
+    }
+
+    /// Moves to the next visitor and reads no entry.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn step(&mut self) -> Result<(), ImageError> {
+        while self.next == self.visitors.len() && self.bucket < self.end {
+            self.fill()?;
+        }
+        self.current = self.visitors.get(self.next).copied();
+        self.next += usize::from(self.current.is_some());
         Ok(())
     }
 
@@ -57,12 +73,12 @@ impl<'a> ProfileCursor<'a> {
         let bucket = self.image.bucket(index)?;
         let remainders = bucket.remainders.chunks_exact(header.geometry.remainder_bytes());
         let pids = remainders.map(|bytes| header.geometry.pid(header.shard, index, remainder_from(bytes)));
-        let pids: Option<Vec<Pid>> = pids.collect();
-        let profiles: Option<Vec<ProfileBytes<'a>>> = bucket.profiles().collect();
-        let (pids, profiles) =
-            pids.zip(profiles).ok_or_else(|| self.image.damaged(Section::Records, "whole records"))?;
-        (self.pids, self.profiles) = (pids.into_iter(), profiles.into_iter());
-        self.bucket += 1;
+        (self.next, self.bucket) = (0, self.bucket + 1);
+        self.visitors.clear();
+        for (pid, profile) in pids.zip(bucket.profiles()) {
+            let whole = pid.zip(profile);
+            self.visitors.push(whole.ok_or_else(|| self.image.damaged(Section::Records, "whole records"))?);
+        }
         Ok(())
     }
 }

@@ -4,15 +4,18 @@
 //! moves them. So an image has the same bytes however it was cut.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::bytes::put_varint;
 use crate::dictionary::{Geometry, put_remainder};
 use crate::entry::Entry;
 use crate::gaps::{GapCode, GapCounts};
 use crate::id::Pid;
-use crate::profiles;
+use crate::profiles::{self, Profile};
 use crate::time::Tick;
-use crate::times::{TimeCodes, Times};
+use crate::times::{Packing, TimeCodes, Times};
+
+use super::recode::Recode;
 
 /// So many visitors tell which code the gaps of an image get. Pseudonyms are random, so the first are a fair sample.
 pub const SAMPLE_VISITORS: usize = 50_000;
@@ -31,15 +34,36 @@ pub struct Encoding<'a> {
     pub segments: u32,
 }
 
-/// The smaller code for the gaps of all images of so many visitors, judged by the profiles of the first
-/// [`SAMPLE_VISITORS`], or of all when they are fewer.
-pub fn choose_gap_code<'e>(segments: u32, visitors: u64, sample: impl Iterator<Item = &'e [(u32, Entry)]>) -> GapCode {
-    let (mut counts, mut sampled) = (GapCounts::new(segments), 0u32);
-    for entries in sample.take(SAMPLE_VISITORS) {
-        counts.note(entries.iter().map(|(rank, _)| *rank));
-        sampled += 1;
+/// The first [`SAMPLE_VISITORS`] of a build, or all when they are fewer, by which the code for gaps is chosen.
+pub struct GapSample {
+    counts: GapCounts,
+    visitors: usize,
+}
+
+impl GapSample {
+    /// Before the first visitor. `segments`: how many there will be.
+    #[must_use]
+    pub fn new(segments: u32) -> Self {
+        Self { counts: GapCounts::new(segments), visitors: 0 }
     }
-    counts.choose(visitors as f64 / f64::from(sampled.max(1)))
+
+    /// Whether no more visitor is needed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.visitors >= SAMPLE_VISITORS
+    }
+
+    /// Notes a visitor's ranks, ascending.
+    pub fn note(&mut self, ranks: impl ExactSizeIterator<Item = u32>) {
+        self.counts.note(ranks);
+        self.visitors += 1;
+    }
+
+    /// The code for all images of so many visitors: the one `kept` while it serves, else the smaller one.
+    #[must_use]
+    pub fn choose(self, visitors: u64, kept: Option<&Arc<GapCode>>) -> Arc<GapCode> {
+        self.counts.choose_or_keep(visitors as f64 / self.visitors.max(1) as f64, kept)
+    }
 }
 
 /// A part's bytes and what the writer must know of it.
@@ -54,6 +78,14 @@ pub struct ImagePart {
     /// Rank and ordinal of every entry of life > 0, by ordinal; after a visitor's last one the rank after the last
     /// segment, which is *everyone*.
     pub(super) members: Vec<(u32, u32)>,
+}
+
+impl ImagePart {
+    /// How many entries its profiles have.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
 }
 
 /// Where a bucket begins within its part.
@@ -76,6 +108,7 @@ pub struct PartWriter<'a> {
     profiles: Vec<u8>,
     next_expiry: Option<Tick>,
     scratch: Vec<u64>,
+    packing: Packing,
 }
 
 impl<'a> PartWriter<'a> {
@@ -93,21 +126,81 @@ impl<'a> PartWriter<'a> {
             profiles: Vec::new(),
             next_expiry: None,
             scratch: Vec::new(),
+            packing: encoding.times.packing(),
         }
     }
 
     /// Appends a visitor of these buckets: pseudonyms ascend strictly, and so do the ranks of the entries, of which
     /// there is one at least.
     pub fn push(&mut self, pid: Pid, entries: &[(u32, Entry)]) {
-        let &Encoding { geometry, times, codes, gaps, .. } = self.encoding;
+        let &Encoding { geometry, codes, gaps, .. } = self.encoding;
         self.open(pid);
         put_remainder(&mut self.remainders, geometry.remainder(pid), geometry.remainder_bytes());
         let start = self.profiles.len();
-        profiles::write(entries, times, codes, gaps, &mut self.scratch, &mut self.profiles);
+        profiles::write(entries, self.packing, codes, gaps, &mut self.scratch, &mut self.profiles);
         put_varint(&mut self.lengths, (self.profiles.len() - start) as u32);
         self.note_members(entries);
         self.part.entries += entries.len() as u64;
         self.part.visitors += 1;
+    }
+
+    /// Appends a visitor of these buckets as a present image has them: the codes of the times are put anew, the gaps are
+    /// those of the profile, which must be in the gap code and the ranks of this image. `None` when the profile is
+    /// damaged; then the part is too.
+    pub fn copy(&mut self, pid: Pid, profile: &Profile<'_>, recode: &Recode<'_>) -> Option<()> {
+        let geometry = self.encoding.geometry;
+        self.open(pid);
+        put_remainder(&mut self.remainders, geometry.remainder(pid), geometry.remainder_bytes());
+        let start = self.profiles.len();
+        let (mut known, mut removals, mut next) = (true, 0, Tick::new(u32::MAX));
+        profile.map_codes(&mut self.scratch, |code| {
+            let Some(new) = recode.of(code) else {
+                known = false;
+                return 0;
+            };
+            removals += usize::from(new.is_removal);
+            next = next.min(new.end);
+            new.code
+        });
+        put_varint(&mut self.profiles, profile.length() as u32);
+        self.packing.write(&self.scratch, &mut self.profiles);
+        self.profiles.extend_from_slice(profile.gaps());
+        put_varint(&mut self.lengths, (self.profiles.len() - start) as u32);
+        self.copy_members(profile, recode, removals)?;
+        if profile.length() > removals {
+            self.next_expiry = Some(self.next_expiry.map_or(next, |before| next.min(before)));
+        }
+        self.part.entries += profile.length() as u64;
+        self.part.visitors += 1;
+        known.then_some(())
+    }
+
+    fn copy_members(&mut self, profile: &Profile<'_>, recode: &Recode<'_>, removals: usize) -> Option<()> {
+        let (ordinal, segments) = (self.part.visitors, self.encoding.segments);
+        let members = &mut self.part.members;
+        let (before, mut last) = (members.len(), 0);
+        if removals == 0 {
+            members.reserve(profile.length() + 1);
+            profile.each_rank(|rank| {
+                members.push((rank, ordinal));
+                last = rank;
+            })?;
+        } else {
+            let mut lives = Vec::with_capacity(profile.length());
+            profile.each_code(|code| lives.push(recode.of(code).is_some_and(|new| !new.is_removal)));
+            let mut lives = lives.into_iter();
+            profile.each_rank(|rank| {
+                if lives.next() == Some(true) {
+                    members.push((rank, ordinal));
+                }
+                last = rank;
+            })?;
+        }
+        self.part.memberships += (members.len() - before) as u64;
+        if members.len() > before {
+            members.push((segments, ordinal));
+        }
+        (profile.length() == 0 || last < segments).then_some(())
     }
 
     /// Closes the buckets before that of the visitor.

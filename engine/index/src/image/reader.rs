@@ -106,6 +106,12 @@ impl Image {
         Ok(())
     }
 
+    /// The code of its gaps.
+    #[must_use]
+    pub fn gap_code(&self) -> &Arc<GapCode> {
+        &self.gaps
+    }
+
     /// Takes the tables of another image's gap code when they are the same: one copy stays in the processor's cache.
     pub fn share_gaps(&mut self, other: &Self) {
         let same = |image: &Self| (image.header.gap_code, image.header.segments);
