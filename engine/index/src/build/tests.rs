@@ -305,7 +305,10 @@ fn a_check_of_the_file_finds_damage_in_every_section() {
     }
     write(&sound);
     assert_eq!(check().expect("sound again"), whole);
-    let all: std::collections::BTreeSet<&str> = image.sections().iter().map(|section| section.name).collect();
+    // So small an image has no tables of gaps.
+    let sections = image.sections();
+    let all: std::collections::BTreeSet<&str> =
+        sections.iter().filter(|section| section.bytes > 0).map(|section| section.name).collect();
     assert_eq!(found, all);
 }
 
