@@ -1,5 +1,7 @@
 //! A membership, and admission: the only way to one.
 
+mod front;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use crate::pseudonym::{Key, Pseudonymizer};
 use crate::refusal::Refusal;
 use crate::segments::{MAX_SEGMENT_BYTES, Segments, is_segment_name};
 use crate::time::{Span, TickLength, Time};
+
+use front::{Front, Words};
 
 /// How far from now a provider's clock may run ahead.
 pub const MAX_CLOCK_SKEW: Span = Span::from_secs(300);
@@ -89,12 +93,15 @@ pub struct Admission<'a> {
     source: Source,
     pseudonyms: Pseudonymizer,
     id_type: IdType,
+    /// Whether the source may deliver ids of that type.
+    id_type_allowed: bool,
     default_observed: Time,
     now: Time,
     tick: TickLength,
     bars: Option<&'a Bars>,
     names: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, u32, Keyed>,
+    front: Front,
     refused: HashMap<Box<str>, Refusal, Keyed>,
 }
 
@@ -155,18 +162,21 @@ impl<'a> Admission<'a> {
         circumstances: Circumstances,
     ) -> Self {
         let Circumstances { id_type, observed, now, tick } = circumstances;
+        let id_type_allowed = allows(&source, &id_type);
         Self {
             charter,
             owned: Box::new(owned),
             source,
-            pseudonyms: Pseudonymizer::new(key),
+            pseudonyms: Pseudonymizer::new(key, &id_type),
             id_type,
+            id_type_allowed,
             default_observed: observed,
             now,
             tick,
             bars: None,
             names: Vec::new(),
             numbers: HashMap::with_hasher(Keyed(key.seed())),
+            front: Front::default(),
             refused: HashMap::with_hasher(Keyed(key.seed())),
         }
     }
@@ -189,8 +199,7 @@ impl<'a> Admission<'a> {
             Some(text) if text == self.id_type.as_str() => None,
             Some(text) => Some(IdType::new(text).map_err(|_| Refusal::BadIdType)?),
         };
-        let id_type = given.as_ref().unwrap_or(&self.id_type);
-        if !self.source.id_types.is_empty() && !self.source.id_types.contains(id_type) {
+        if !given.as_ref().map_or(self.id_type_allowed, |id_type| allows(&self.source, id_type)) {
             return Err(Refusal::IdTypeNotAllowed);
         }
         let observed = row.observed.unwrap_or(self.default_observed);
@@ -204,7 +213,7 @@ impl<'a> Admission<'a> {
         let asked = [row.expires, row.ttl.map(|ttl| observed.plus(ttl))].into_iter().flatten().min();
         let expiry = if row.remove { observed } else { asked.unwrap_or(longest).min(longest).max(observed) };
         let entry = Entry { observed: self.tick.floor(observed), expiry: self.tick.floor(expiry) };
-        let pid = self.pseudonyms.pid(id_type, row.visitor);
+        let pid = self.pseudonyms.pid(given.as_ref(), row.visitor);
         if let Some(refusal) = self.bars.and_then(|bars| bars.refusal(pid, entry.observed)) {
             return Err(refusal);
         }
@@ -212,13 +221,25 @@ impl<'a> Admission<'a> {
         Ok(Admitted { membership: Membership { pid, segment, entry }, shortened })
     }
 
-    /// The number of a segment that this source may bring; a known name costs one hash.
+    /// The number of a segment that this source may bring; a known name costs one hash, or less.
     #[inline]
     fn segment(&mut self, name: &str) -> Result<u32, Refusal> {
-        if let Some(&number) = self.numbers.get(name) {
-            return Ok(number);
+        let words = Words::of(name.as_bytes());
+        match words.and_then(|words| self.front.get(words)) {
+            Some(number) => Ok(number),
+            None => self.segment_by_map(name, words),
         }
-        self.new_segment(name)
+    }
+
+    fn segment_by_map(&mut self, name: &str, words: Option<Words>) -> Result<u32, Refusal> {
+        let number = match self.numbers.get(name) {
+            Some(&number) => number,
+            None => self.new_segment(name)?,
+        };
+        if let Some(words) = words {
+            self.front.put(words, number);
+        }
+        Ok(number)
     }
 
     #[cold]
@@ -271,6 +292,10 @@ impl<'a> Admission<'a> {
         });
         segments
     }
+}
+
+fn allows(source: &Source, id_type: &IdType) -> bool {
+    source.id_types.is_empty() || source.id_types.contains(id_type)
 }
 
 #[cfg(test)]

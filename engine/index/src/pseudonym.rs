@@ -123,30 +123,38 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Makes pseudonyms and remembers the last one: feeds often come grouped by visitor.
+/// Makes the pseudonyms of one feed and remembers the last one: feeds often come grouped by visitor.
 pub struct Pseudonymizer {
     key: Key,
-    id_type: IdType,
+    /// The type of most ids.
+    own: IdType,
     id: Vec<u8>,
+    /// The type of the last id, if it was another.
+    id_type: Option<IdType>,
     pid: Option<Pid>,
 }
 
 impl Pseudonymizer {
-    /// Starts with nothing remembered.
+    /// Starts with nothing remembered. `id_type`: that of ids that come without one.
     #[must_use]
-    pub fn new(key: &Key) -> Self {
-        Self { key: key.clone(), id_type: IdType::default(), id: Vec::with_capacity(MAX_VISITOR_ID_BYTES), pid: None }
+    pub fn new(key: &Key, id_type: &IdType) -> Self {
+        let id = Vec::with_capacity(MAX_VISITOR_ID_BYTES);
+        Self { key: key.clone(), own: id_type.clone(), id, id_type: None, pid: None }
     }
 
     /// The pseudonym of an id.
     #[inline]
-    pub fn pid(&mut self, id_type: &IdType, id: VisitorId<'_>) -> Pid {
-        if let Some(pid) = self.pid.filter(|_| self.id == id.bytes() && self.id_type == *id_type) {
-            return pid;
+    pub fn pid(&mut self, id_type: Option<&IdType>, id: VisitorId<'_>) -> Pid {
+        match self.pid {
+            Some(pid) if self.id == id.bytes() && self.id_type.as_ref() == id_type => pid,
+            _ => self.another(id_type, id),
         }
-        let pid = self.key.pid(id_type, id);
-        if self.id_type != *id_type {
-            self.id_type = id_type.clone();
+    }
+
+    fn another(&mut self, id_type: Option<&IdType>, id: VisitorId<'_>) -> Pid {
+        let pid = self.key.pid(id_type.unwrap_or(&self.own), id);
+        if self.id_type.as_ref() != id_type {
+            self.id_type = id_type.cloned();
         }
         self.id.clear();
         self.id.extend_from_slice(id.bytes());
@@ -167,9 +175,10 @@ mod tests {
     fn the_memo_changes_nothing() {
         let key = Key::from_bytes([7; KEY_BYTES]);
         let (cookie, maid) = (IdType::default(), IdType::new("maid").expect("a type"));
-        let mut memo = Pseudonymizer::new(&key);
-        for (id_type, text) in [(&cookie, "a"), (&cookie, "a"), (&maid, "a"), (&cookie, "b"), (&cookie, "a")] {
-            assert_eq!(memo.pid(id_type, id(text)), key.pid(id_type, id(text)));
+        let mut memo = Pseudonymizer::new(&key, &cookie);
+        let others = [(None, "a"), (None, "a"), (Some(&maid), "a"), (Some(&maid), "a"), (None, "b"), (None, "a")];
+        for (id_type, text) in others {
+            assert_eq!(memo.pid(id_type, id(text)), key.pid(id_type.unwrap_or(&cookie), id(text)));
         }
         assert_ne!(key.pid(&cookie, id("a")), key.pid(&maid, id("a")));
         assert_ne!(key.pid(&cookie, id("a")), Key::from_bytes([8; KEY_BYTES]).pid(&cookie, id("a")));
