@@ -275,7 +275,7 @@ impl World {
     fn reopen(&mut self) -> Result<()> {
         (self.served, self.state) = (None, None);
         let state = State::open_in(&self.folder, &key(), "a life")?;
-        self.served = Some(follow::open(self.folder.path(), key(), &state)?);
+        self.served = Some(follow::open(self.folder.path(), key(), &state, time(self.now))?);
         self.state = Some(state);
         self.seen = self.whole.clone();
         Ok(())

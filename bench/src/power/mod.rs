@@ -125,7 +125,7 @@ fn check(files: &Files, story: &Story, length: usize) -> Result<()> {
 
 fn shown(data: &Path) -> Result<Visible> {
     let state = State::open(data, &key(), "a check")?;
-    let served = follow::open(data, key(), &state)?;
+    let served = follow::open(data, key(), &state, time(NOW))?;
     state.verify_audit()?;
     let tick = TickLength::default().floor(time(NOW));
     let mut shown = Visible::new();
