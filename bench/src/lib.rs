@@ -16,6 +16,7 @@ pub mod live;
 pub mod load;
 pub mod lookup;
 pub mod machine;
+pub mod open;
 pub mod personas;
 pub mod power;
 pub mod publish;
