@@ -1,11 +1,13 @@
-//! A load generator: one thread, many connections, each with its requests under way.
+//! A load generator: one thread, many connections, each with its requests under way. ([`crate::open`] sends at moments
+//! fixed beforehand.)
 //!
 //! The connections take turns: the thread waits for the answer of the next one and sends that one's next request at
 //! once. A server answers in about the order in which it was asked, so the thread hardly ever waits for one connection
 //! while others are ready, and it needs two system calls a turn and no selector.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -53,10 +55,11 @@ pub struct Outcome {
 }
 
 /// A connection and what has come in by it.
-struct Connection {
+pub(crate) struct Connection {
     socket: TcpStream,
     buffer: Vec<u8>,
-    used: usize,
+    /// Where the bytes lie that were read and not taken.
+    unread: Range<usize>,
 }
 
 impl Load<'_> {
@@ -93,55 +96,6 @@ impl Load<'_> {
         Ok(Outcome { answers, bytes, seconds: began.elapsed().as_secs_f64() })
     }
 
-    /// Sends so many requests a second at moments fixed beforehand, whether or not earlier ones are answered; the
-    /// latencies in microseconds, ascending, each from the scheduled moment. A connection sends its next request when
-    /// the one before is answered, so what the server delays is counted for every request behind it.
-    ///
-    /// # Errors
-    /// As [`Load::run`].
-    pub fn run_at(&self, rate: u32, duration: Duration) -> Result<Vec<f64>> {
-        let connections = self.connect()?;
-        let lanes = connections.len() as u32;
-        let step = Duration::from_secs(1) / rate;
-        let began = Instant::now() + step * lanes;
-        let results: Vec<Result<Vec<f64>>> = std::thread::scope(|scope| {
-            let lane = |(number, connection)| {
-                scope.spawn(move || self.lane(connection, number, began + step * number, step * lanes, duration))
-            };
-            let threads: Vec<_> = (0..lanes).zip(connections).map(lane).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a lane panicked"))).collect()
-        });
-        let mut latencies = Vec::new();
-        for result in results {
-            latencies.extend(result?);
-        }
-        latencies.sort_unstable_by(f64::total_cmp);
-        Ok(latencies)
-    }
-
-    fn lane(
-        &self,
-        mut connection: Connection,
-        number: u32,
-        first: Instant,
-        step: Duration,
-        duration: Duration,
-    ) -> Result<Vec<f64>> {
-        let mut latencies = Vec::new();
-        let requests = self.requests.iter().cycle().skip(number as usize * 31);
-        let mut due = first;
-        for request in requests.take_while(|_| first.elapsed() < duration) {
-            if let Some(wait) = due.checked_duration_since(Instant::now()) {
-                std::thread::sleep(wait);
-            }
-            connection.socket.write_all(request)?;
-            connection.answer(self.protocol)?;
-            latencies.push(due.elapsed().as_secs_f64() * 1e6);
-            due += step;
-        }
-        Ok(latencies)
-    }
-
     /// The answer to the first request.
     ///
     /// # Errors
@@ -153,7 +107,7 @@ impl Load<'_> {
         Ok(connection.answer(self.protocol)?.to_vec())
     }
 
-    fn connect(&self) -> Result<Vec<Connection>> {
+    pub(crate) fn connect(&self) -> Result<Vec<Connection>> {
         ensure!(!self.requests.is_empty(), "nothing to ask");
         (0..self.connections).map(|_| Connection::open(self.address)).collect()
     }
@@ -164,28 +118,70 @@ impl Connection {
         let socket = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, buffer: Vec::new(), used: 0 })
+        Ok(Self { socket, buffer: Vec::new(), unread: 0..0 })
+    }
+
+    /// From now on [`Connection::send`] and [`Connection::answer_now`] wait for nothing.
+    pub(crate) fn hurry(&self) -> Result<()> {
+        Ok(self.socket.set_nonblocking(true)?)
+    }
+
+    /// Sends a request; a system that has no room for it is asked again.
+    pub(crate) fn send(&mut self, mut request: &[u8]) -> Result<()> {
+        while !request.is_empty() {
+            match self.socket.write(request) {
+                Ok(sent) => request = &request[sent..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// The next answer, whole.
     fn answer(&mut self, protocol: Protocol) -> Result<&[u8]> {
-        if self.used == self.buffer.len() {
-            self.buffer.clear();
-            self.used = 0;
-        }
         loop {
-            if let Some(length) = protocol.length(&self.buffer[self.used..])? {
-                let start = self.used;
-                self.used += length;
-                return Ok(&self.buffer[start..self.used]);
+            if let Some(answer) = self.whole(protocol)? {
+                return Ok(&self.buffer[answer]);
             }
-            let filled = self.buffer.len();
+            ensure!(self.fill()?, "no answer");
+        }
+    }
+
+    /// The next answer, if it is there.
+    pub(crate) fn answer_now(&mut self, protocol: Protocol) -> Result<Option<&[u8]>> {
+        let there = self.fill()?;
+        let answer = if there { self.whole(protocol)? } else { None };
+        Ok(answer.map(|answer| &self.buffer[answer]))
+    }
+
+    /// Where the next answer lies, if it has come whole. It is taken then.
+    fn whole(&mut self, protocol: Protocol) -> Result<Option<Range<usize>>> {
+        let length = protocol.length(&self.buffer[self.unread.clone()])?;
+        Ok(length.map(|length| {
+            let start = self.unread.start;
+            self.unread.start += length;
+            start..start + length
+        }))
+    }
+
+    /// Reads what is there; false when it is not there yet.
+    fn fill(&mut self) -> Result<bool> {
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+        }
+        let filled = self.unread.end;
+        if self.buffer.len() - filled < READ_BYTES / 2 {
             ensure!(filled < MAX_ANSWER_BYTES, "an answer without end");
             self.buffer.resize(filled + READ_BYTES, 0);
-            let read = self.socket.read(&mut self.buffer[filled..]).context("no answer")?;
-            self.buffer.truncate(filled + read);
-            ensure!(read > 0, "the server closed the connection");
         }
+        match self.socket.read(&mut self.buffer[filled..]) {
+            Ok(0) => bail!("the server closed the connection"),
+            Ok(read) => self.unread.end += read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error).context("no answer"),
+        }
+        Ok(true)
     }
 }
 
@@ -199,19 +195,27 @@ impl Protocol {
     }
 }
 
+/// Reads every byte of the head once: the client's time is not to be what is measured.
 fn http_length(bytes: &[u8]) -> Result<Option<usize>> {
-    const END: &[u8] = b"\r\n\r\n";
     const LENGTH: &[u8] = b"content-length: ";
-    let Some(end) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(None) };
-    let head = &bytes[..end];
-    if head.starts_with(b"HTTP/1.1 204") {
-        return Ok(Some(end + END.len()));
+    let (mut at, mut length, mut is_empty) = (0, None, false);
+    loop {
+        let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+        let line = &bytes[at..at + end];
+        if at == 0 {
+            is_empty = line.starts_with(b"HTTP/1.1 204");
+            ensure!(is_empty || line.starts_with(b"HTTP/1.1 200"), "not a success: {}", String::from_utf8_lossy(bytes));
+        }
+        at += end + 1;
+        if line == b"\r" {
+            break;
+        }
+        if line.get(..LENGTH.len()).is_some_and(|name| name.eq_ignore_ascii_case(LENGTH)) {
+            length = Some(number(&line[LENGTH.len()..]).0);
+        }
     }
-    ensure!(head.starts_with(b"HTTP/1.1 200"), "not a success: {}", String::from_utf8_lossy(head));
-    let at = head.windows(LENGTH.len()).position(|window| window.eq_ignore_ascii_case(LENGTH));
-    let (length, _) = number(&head[at.context("an answer without a length")? + LENGTH.len()..]);
-    let whole = end + END.len() + length;
-    Ok((bytes.len() >= whole).then_some(whole))
+    let length = if is_empty { 0 } else { length.context("an answer without a length")? };
+    Ok((bytes.len() >= at + length).then_some(at + length))
 }
 
 fn redis_length(bytes: &[u8]) -> Result<Option<usize>> {

@@ -17,6 +17,7 @@ pub mod load;
 pub mod lookup;
 pub mod machine;
 mod merge;
+pub mod open;
 pub mod personas;
 pub mod power;
 pub mod publish;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::serve::TICKS_A_SECOND;
+
 /// One line: processor, cores, kernel, and the share of processor time that others took since `since`.
 #[must_use]
 pub fn line(since: &Busy) -> String {
@@ -29,6 +31,14 @@ fn field(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
+}
+
+/// For how many seconds a core, which was to run, was not run by the machine beneath; `None` when the kernel does not say.
+#[must_use]
+pub fn stolen(core: usize) -> Option<f64> {
+    let (name, stat) = (format!("cpu{core} "), fs::read_to_string("/proc/stat").ok()?);
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name))?;
+    line.split_whitespace().nth(7)?.parse().ok().map(|ticks: f64| ticks / TICKS_A_SECOND)
 }
 
 /// How busy the machine and this process had been at one moment, in clock ticks.

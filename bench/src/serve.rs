@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::client::{Load, Protocol};
 use crate::lookup::{Index, Spread, met, now};
 use crate::machine;
+use crate::open::{self, Stream};
 use crate::redis::{Redis, hgetall};
 use crate::rng::Rng;
 use crate::workload::{SEED, Workload};
@@ -31,9 +32,9 @@ const ROUNDS: usize = 5;
 /// How long a round lasts.
 const ROUND: Duration = Duration::from_secs(2);
 /// The kernel counts a process's time in hundredths of a second.
-const TICKS_A_SECOND: f64 = 100.0;
+pub const TICKS_A_SECOND: f64 = 100.0;
 /// Where the servers run, and where the client.
-const CORES: [usize; 2] = [0, 1];
+pub const CORES: [usize; 2] = [0, 1];
 
 /// A process of ours; ended when dropped.
 pub struct Child(std::process::Child);
@@ -83,7 +84,8 @@ pub fn on_core(core: Option<usize>, program: &OsStr) -> Command {
 }
 
 /// Holds this process to a core; false where that is not possible.
-fn stay_on(core: usize) -> bool {
+#[must_use]
+pub fn stay_on(core: usize) -> bool {
     let (id, core) = (std::process::id().to_string(), core.to_string());
     let done = Command::new("taskset").args(["-acp", &core, &id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     done.is_ok_and(|status| status.success())
@@ -317,7 +319,9 @@ impl<'a> Servers<'a> {
             for ((_, address), latencies) in sides.iter().zip(&mut latencies) {
                 let (address, requests) = (*address, requests.one.as_slice());
                 let load = Load { address, protocol: Protocol::Http, requests, connections: CONNECTIONS, depth: 1 };
-                let sorted = load.run_at(rate, ROUND)?;
+                let mut streams = [Stream { load, rate, heed: &mut |_| Ok(()) }];
+                let heard = open::run(&mut streams, &mut |elapsed| elapsed < ROUND)?;
+                let sorted = &heard.micros[0];
                 let at = |share: f64| sorted.get((sorted.len() as f64 * share) as usize).or(sorted.last()).copied();
                 for (values, share) in latencies.iter_mut().zip([0.5, 0.99, 0.999, 1.0]) {
                     values.extend(at(share));

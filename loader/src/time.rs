@@ -1,6 +1,7 @@
 //! Moments as text: RFC 3339 or Unix seconds in, RFC 3339 out.
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use thiserror::Error;
 use usher_index::Time;
 
@@ -78,6 +79,13 @@ pub fn format(time: Time) -> String {
     }
 }
 
+/// The moment as HTTP writes it, such as `Mon, 04 May 2026 20:00:00 GMT`.
+#[must_use]
+pub fn http_date(time: Time) -> String {
+    let moment = Timestamp::from_second(time.unix()).unwrap_or_default();
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&moment).expect("every `Time` has four digits for its year")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +131,7 @@ mod tests {
             assert_eq!(parse(&format(time)), Ok(time));
         }
         assert_eq!(format(Time::from_unix(1_777_924_800).expect("in range")), "2026-05-04T20:00:00Z");
+        assert_eq!(http_date(Time::from_unix(1_777_924_800).expect("in range")), "Mon, 04 May 2026 20:00:00 GMT");
+        assert_eq!(http_date(Time::from_unix(4_294_967_295).expect("in range")), "Sun, 07 Feb 2106 06:28:15 GMT");
     }
 }

@@ -1,214 +1,154 @@
-//! Lookups at half the peak, first by themselves, then while everything happens at once.
+//! Lookups at half the peak: by themselves, beside each kind of change, and while everything happens at once.
+//!
+//! The server has one core for all that it does, and the client the other one: lookups and changes come from a single
+//! thread that never sleeps ([`crate::open`]).
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
+use super::scenes::{GOAL_MICROS, Happened, QUANTILES, SCENES, Scene, Seen};
 use super::server::Host;
-use super::{Cast, PATIENCE, Plan, Table, opt_out, quantile, spread};
+use super::{Cast, NEVER, Plan, opt_out, spread};
 use crate::client::{Load, Protocol};
 use crate::lookup::{Index, Spread, now};
+use crate::machine::stolen;
+use crate::open::{self, Stream};
 use crate::rng::Rng;
-use crate::serve::seconds_of;
-use crate::wire::{Wire, get, post};
+use crate::serve::{CORES, stay_on};
+use crate::wire::{get, post};
 use crate::workload::SEED;
 
 /// Connections of lookups.
 const CONNECTIONS: usize = 50;
-/// A rate that nobody keeps up with.
-const ALL_THE_TIME: u32 = 1_000_000;
 /// Rounds of the peak.
 const PEAK_ROUNDS: usize = 5;
-/// Rows of a request, and requests a second.
-const ROWS: [usize; 2] = [100, 100];
+/// Rows of a request, requests a second, and different requests.
+const ROWS: [usize; 3] = [100, 50, 1_000];
 /// Opt-outs a second, and callers.
-const OPT_OUTS: [usize; 2] = [1_000, 16];
+const OPT_OUTS: [usize; 2] = [500, 16];
 /// Sizes a second.
 const SIZES: u32 = 20;
 /// The size that is asked for.
 const QUESTION: &str = r#"{"expression":"(\"10500\" or \"10501\") and not \"12000\"","exact":true}"#;
 /// How long a server is left alone before it is measured.
 const REST: Duration = Duration::from_secs(1);
-/// The goal of the 99.9th percentile.
-const GOAL_MICROS: f64 = 3_000.0;
-/// The quantiles of the latencies.
-const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+/// A scene goes on for so long after what it is about has happened.
+const AFTERMATH: Duration = Duration::from_secs(1);
 /// Where rows are sent.
 const ROUTE: &str = "/v1/memberships?source=synthetic";
 
-/// What one stretch of the load showed, by quantile; processor shares of server and client.
-#[derive(Default)]
-struct Stretch {
-    micros: [Vec<f64>; 4],
-    shares: [Vec<f64>; 2],
-    /// The longest and the middle size, in milliseconds.
-    sizes: [Vec<f64>; 2],
-    /// What happened: rows taken, opt-outs, generations published, ticks begun.
-    happened: [Vec<f64>; 4],
+/// What is sent.
+struct Requests {
+    lookups: Vec<Vec<u8>>,
+    rows: Vec<Vec<u8>>,
+    opt_outs: Vec<Vec<u8>>,
+    size: [Vec<u8>; 1],
 }
 
-/// Measures the peak, and then lookups at half of it.
-pub(super) fn run(index: &Index, plan: &Plan, cast: &Cast, table: &mut Table) -> Result<()> {
-    let mut ids = cast.all.clone();
-    Rng::new(SEED).shuffle(&mut ids);
-    let requests: Vec<Vec<u8>> = ids.iter().map(|id| get(&format!("/v1/visitors/{id}/segments"))).collect();
+impl Requests {
+    fn new(cast: &Cast) -> Self {
+        let (mut ids, mut rng) = (cast.all.clone(), Rng::new(SEED));
+        rng.shuffle(&mut ids);
+        let [rows, _, different] = ROWS;
+        Self {
+            lookups: ids.iter().map(|id| get(&format!("/v1/visitors/{id}/segments"))).collect(),
+            rows: (0..different).map(|_| post(ROUTE, &cast.rows(&mut rng, rows))).collect(),
+            opt_outs: cast.leaving().iter().map(opt_out).collect(),
+            size: [post("/v1/size", QUESTION)],
+        }
+    }
+}
+
+/// Measures the peak, and then every scene at half of it.
+pub(super) fn run(index: &Index, plan: &Plan, cast: &Cast, out: &mut dyn Write) -> Result<()> {
+    let core = plan.server.as_ref().and_then(|_| stay_on(CORES[1]).then_some(CORES[0]));
+    let plan = &Plan { core, ..plan.clone() };
+    let requests = Requests::new(cast);
     let peak = peak(index, plan, &requests)?;
     let rate = plan.rate.unwrap_or((peak.median / 2.0) as u32);
-    table.line(&format!("lookups a second, {CONNECTIONS} connections: the peak"), &spread(&peak, 0), "", None);
-    let (mut alone, mut among) = (Stretch::default(), Stretch::default());
-    for _ in 0..plan.rounds[1] {
-        round(index, plan, cast, &Load { requests: &requests, ..load() }, rate, &mut alone, &mut among)?;
+    let apart = core.map_or("server and client share the machine", |_| "a core for the server, one for the client");
+    writeln!(out, "\n{CONNECTIONS} connections, {apart}; the peak: {} lookups a second\n", spread(&peak, 0))?;
+    write!(out, "| {} visitors, {rate} lookups a second; us from the scheduled moment ", plan.visitors)?;
+    QUANTILES.iter().try_for_each(|(name, _)| write!(out, "| {name} "))?;
+    writeln!(
+        out,
+        "| server's processor time; % | the client's longest halt | stolen from the server's core; ms | s | p99.9 <= {GOAL_MICROS:.0} |"
+    )?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|")?;
+    let mut last = String::new();
+    for scene in SCENES {
+        let mut seen = Seen::default();
+        for _ in 0..plan.rounds[1] {
+            round(index, plan, scene, &requests, rate, &mut seen)?;
+        }
+        writeln!(out, "| {} {}", scene.name, seen.line())?;
+        out.flush()?;
+        last = seen.meanwhile();
     }
-    let one = |values: &Vec<f64>, decimals| spread(&Spread::of(values.clone()), decimals);
-    for (((name, share), among), alone) in QUANTILES.into_iter().zip(&among.micros).zip(&alone.micros) {
-        let median = Spread::of(among.clone()).median;
-        table.line(
-            &format!("lookups at {rate} a second among changes, {name}; us"),
-            &one(among, 0),
-            &format!("alone {}", one(alone, 0)),
-            (share == 0.999).then_some((&format!("<= {GOAL_MICROS:.0}"), median <= GOAL_MICROS)),
-        );
-    }
-    for ((name, among), alone) in ["server", "client"].into_iter().zip(&among.shares).zip(&alone.shares) {
-        table.line(
-            &format!("{name}'s share of the machine's processor time; %"),
-            &one(among, 0),
-            &format!("alone {}", one(alone, 0)),
-            None,
-        );
-    }
-    for (name, sizes) in ["the longest", "the middle one"].into_iter().zip(&among.sizes) {
-        table.line(&format!("sizes meanwhile, {SIZES} a second, {name}; ms"), &one(sizes, 2), "", None);
-    }
-    let names = ["rows taken", "opt-outs", "generations published", "ticks begun"];
-    for (name, counts) in names.into_iter().zip(&among.happened) {
-        table.line(&format!("meanwhile: {name}"), &one(counts, 0), "", None);
-    }
+    writeln!(out, "\nmeanwhile, in the last of them: {last}")?;
     Ok(())
 }
 
-/// A load without an address or requests yet.
-fn load() -> Load<'static> {
-    let address = ([127, 0, 0, 1], 0).into();
-    Load { address, protocol: Protocol::Http, requests: &[], connections: CONNECTIONS, depth: 1 }
+fn load<'a>(host: &Host, requests: &'a [Vec<u8>], connections: usize) -> Load<'a> {
+    Load { address: host.address, protocol: Protocol::Http, requests, connections, depth: 1 }
 }
 
-/// The most that the same client gets answered: it is due all the time, and shares the machine with the server.
-fn peak(index: &Index, plan: &Plan, requests: &[Vec<u8>]) -> Result<Spread> {
-    let host = Host::start(index, plan, now(), PATIENCE)?;
+/// The most that the same server answers the same number of connections.
+fn peak(index: &Index, plan: &Plan, requests: &Requests) -> Result<Spread> {
+    let host = Host::start(index, plan, now(), NEVER)?;
     std::thread::sleep(REST);
-    let load = Load { address: host.address, requests, ..load() };
+    let load = load(&host, &requests.lookups, CONNECTIONS);
     let mut rates = Vec::new();
     for _ in 0..PEAK_ROUNDS {
-        let began = Instant::now();
-        let answers = load.run_at(ALL_THE_TIME, plan.round / 2)?.len();
-        rates.push(answers as f64 / began.elapsed().as_secs_f64());
+        let outcome = load.run(plan.round / 2)?;
+        rates.push(outcome.answers as f64 / outcome.seconds);
     }
     host.stop();
     Ok(Spread::of(rates))
 }
 
-/// A fresh server; its clock passes the border of a tick, at which a ninetieth of all memberships end, among the changes.
-fn round(
-    index: &Index,
-    plan: &Plan,
-    cast: &Cast,
-    lookups: &Load<'_>,
-    rate: u32,
-    alone: &mut Stretch,
-    among: &mut Stretch,
-) -> Result<()> {
-    let lead = REST + plan.load[0] + plan.border;
-    let host = Host::start(index, plan, now() - lead.as_secs() as i64, plan.fold)?;
+/// A fresh server, until what the scene is about has happened.
+fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u32, seen: &mut Seen) -> Result<()> {
+    let lead = if scene.tick { REST + plan.border } else { Duration::ZERO };
+    let fold = if scene.fold { plan.fold } else { NEVER };
+    let host = Host::start(index, plan, now() - lead.as_secs() as i64, fold)?;
     std::thread::sleep(REST);
-    let lookups = Load { address: host.address, ..*lookups };
-    stretch(&host, &lookups, rate, plan.load[0], alone)?;
-    let (duration, stop) = (plan.load[1], AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let rows = scope.spawn(|| stream(&host, cast, &stop));
-        let storm = scope.spawn(|| storm(&host, cast, duration));
-        let sizes = scope.spawn(|| ask_sizes(&host, &stop));
-        let measured = stretch(&host, &lookups, rate, duration, among);
-        stop.store(true, Ordering::Relaxed);
-        measured?;
-        let [took, generations, ticks] = sizes.join().unwrap_or_else(|_| bail!("the planner panicked"))?;
-        let rows = rows.join().unwrap_or_else(|_| bail!("the stream of rows panicked"))?;
-        let leaving = storm.join().unwrap_or_else(|_| bail!("the storm panicked"))?;
-        let began = [rows, leaving, generations[0], ticks[0]];
-        ensure!(generations[0] > 0.0, "nothing was published in {duration:?}");
-        ensure!(ticks[0] > 0.0, "no tick began in {duration:?}");
-        among.happened.iter_mut().zip(began).for_each(|(all, count)| all.push(count));
-        among.sizes.iter_mut().zip([1.0, 0.5]).for_each(|(all, share)| all.push(quantile(&took, share)));
-        Ok(())
+    let happened = RefCell::new(Happened::default());
+    let mut lookup = |answer: &[u8]| happened.borrow_mut().lookup(answer);
+    let mut row = |answer: &[u8]| happened.borrow_mut().rows(answer, ROWS[0]);
+    let mut leave = |_: &[u8]| happened.borrow_mut().opt_out();
+    let mut size = |answer: &[u8]| happened.borrow_mut().size(answer);
+    let mut streams = vec![Stream { load: load(&host, &requests.lookups, CONNECTIONS), rate, heed: &mut lookup }];
+    if scene.rows {
+        streams.push(Stream { load: load(&host, &requests.rows, 1), rate: ROWS[1] as u32, heed: &mut row });
+    }
+    // A fold needs a reason.
+    if scene.opt_outs || scene.fold {
+        let [rate, callers] = if scene.opt_outs { OPT_OUTS } else { [1, 1] };
+        streams.push(Stream { load: load(&host, &requests.opt_outs, callers), rate: rate as u32, heed: &mut leave });
+    }
+    if scene.sizes {
+        streams.push(Stream { load: load(&host, &requests.size, 1), rate: SIZES, heed: &mut size });
+    }
+    let spent = || Ok::<_, anyhow::Error>([host.seconds()?, stolen(CORES[0]).unwrap_or(f64::NAN)]);
+    let (before, mut end, mut whole) = (spent()?, None, Duration::ZERO);
+    let heard = open::run(&mut streams, &mut |elapsed| {
+        whole = elapsed;
+        let has_ticked = !scene.tick || elapsed >= plan.border;
+        if end.is_none() && has_ticked && (!scene.fold || happened.borrow().is_published) {
+            end = Some((elapsed + AFTERMATH).max(plan.load));
+        }
+        elapsed < end.unwrap_or(plan.longest)
     })?;
+    let [used, stolen] = spent()?;
+    let used = [used - before[0], stolen - before[1]];
     host.stop();
+    ensure!(end.is_some(), "{}: it did not happen within {:?}", scene.name, plan.longest);
+    let happened = happened.into_inner();
+    ensure!(!scene.sizes || happened.hours.len() > 1, "no tick began");
+    seen.add(&heard, used, whole, scene.sizes.then_some(happened));
     Ok(())
-}
-
-fn stretch(host: &Host, lookups: &Load<'_>, rate: u32, duration: Duration, into: &mut Stretch) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
-    let used = || Ok::<_, anyhow::Error>([host.seconds()?, seconds_of(std::process::id())?]);
-    let (began, before) = (Instant::now(), used()?);
-    let sorted = lookups.run_at(rate, duration)?;
-    let whole = began.elapsed().as_secs_f64() * cores;
-    for ((shares, after), before) in into.shares.iter_mut().zip(used()?).zip(before) {
-        shares.push((after - before) / whole * 100.0);
-    }
-    into.micros.iter_mut().zip(QUANTILES).for_each(|(all, (_, share))| all.push(quantile(&sorted, share)));
-    Ok(())
-}
-
-/// Sends rows at fixed moments until it is told to stop; how many were taken.
-fn stream(host: &Host, cast: &Cast, stop: &AtomicBool) -> Result<f64> {
-    let (mut wire, mut rng) = (Wire::open(host.address, PATIENCE)?, Rng::new(SEED));
-    let [rows, requests] = ROWS;
-    let expected = format!(r#"{{"taken":{rows},"refused":{{}}}}"#);
-    let (began, mut sent) = (Instant::now(), 0);
-    while !stop.load(Ordering::Relaxed) {
-        wire.send(&post(ROUTE, &cast.rows(&mut rng, rows)))?;
-        let answer = String::from_utf8(wire.answer()?.body)?;
-        ensure!(answer == expected, "rows were answered with {answer}");
-        sent += 1;
-        rest(began + Duration::from_secs(sent) / requests as u32);
-    }
-    Ok((sent as usize * rows) as f64)
-}
-
-/// Visitors opt out at fixed moments; how many did.
-fn storm(host: &Host, cast: &Cast, duration: Duration) -> Result<f64> {
-    let [rate, connections] = OPT_OUTS;
-    let requests: Vec<Vec<u8>> = cast.leaving().iter().map(opt_out).collect();
-    let load = Load { address: host.address, requests: &requests, connections, ..load() };
-    Ok(load.run_at(rate as u32, duration)?.len() as f64)
-}
-
-/// Asks for sizes until it is told to stop: how long each took (ascending), the generations published, the ticks begun.
-fn ask_sizes(host: &Host, stop: &AtomicBool) -> Result<[Vec<f64>; 3]> {
-    let question = post("/v1/size", QUESTION);
-    let mut wire = Wire::open(host.address, PATIENCE)?;
-    let (mut took, mut generations, mut hours) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    let (began, mut asked) = (Instant::now(), 0);
-    while !stop.load(Ordering::Relaxed) {
-        let sent = Instant::now();
-        wire.send(&question)?;
-        let answer = wire.answer()?;
-        took.push(sent.elapsed().as_secs_f64() * 1e3);
-        generations.insert(answer.header("usher-generation").context("no generation")?.to_owned());
-        let body = String::from_utf8(answer.body)?;
-        let (_, as_of) = body.split_once(r#""as_of":""#).with_context(|| format!("no size: {body}"))?;
-        hours.insert(as_of.chars().take("2027-01-15T08".len()).collect::<String>());
-        asked += 1;
-        rest(began + Duration::from_secs(asked) / SIZES);
-    }
-    took.sort_unstable_by(f64::total_cmp);
-    let later = |seen: usize| vec![seen as f64 - 1.0];
-    Ok([took, later(generations.len()), later(hours.len())])
-}
-
-fn rest(until: Instant) {
-    if let Some(wait) = until.checked_duration_since(Instant::now()) {
-        std::thread::sleep(wait);
-    }
 }

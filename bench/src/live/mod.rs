@@ -14,6 +14,7 @@ use crate::rng::Rng;
 use crate::workload::{FIRST_SEGMENT, SEED, SEGMENTS, Workload};
 
 pub mod load;
+mod scenes;
 pub mod server;
 pub mod writes;
 
@@ -21,6 +22,8 @@ pub mod writes;
 const VISITORS: usize = 1 << 18;
 /// Visitors who get rows, at most: few enough that the overlay of a million visitors is not full.
 const WITH_ROWS: usize = 20_000;
+/// How long an opt-out waits where nothing is to be folded.
+const NEVER: Duration = Duration::from_secs(3_600);
 /// How long an answer may take before a server is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -46,9 +49,11 @@ pub struct Plan {
     pub opt_outs: usize,
     /// How long a round of requests lasts.
     pub round: Duration,
-    /// How long lookups go on by themselves, and then among changes.
-    pub load: [Duration; 2],
-    /// How long after the changes begin the tick ends.
+    /// How long lookups go on beside each kind of change, at least.
+    pub load: Duration,
+    /// How long at most, until what is to happen has happened.
+    pub longest: Duration,
+    /// How long after the lookups begin the tick ends.
     pub border: Duration,
     /// How long an opt-out waits to be folded into images.
     pub fold: Duration,
@@ -56,6 +61,8 @@ pub struct Plan {
     pub rate: Option<u32>,
     /// The program that serves, this one or another build of it; within this process where there is none.
     pub server: Option<PathBuf>,
+    /// The core that the server is held to.
+    pub core: Option<usize>,
 }
 
 impl Plan {
@@ -68,11 +75,13 @@ impl Plan {
             rounds: [5, 2],
             opt_outs: 500,
             round: Duration::from_secs(2),
-            load: [5, 18].map(Duration::from_secs),
+            load: Duration::from_secs(8),
+            longest: Duration::from_secs(90),
             border: Duration::from_secs(12),
             fold: Duration::from_secs(3),
             rate: None,
             server: None,
+            core: None,
         }
     }
 }
@@ -146,17 +155,18 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 pub fn run(index: &Index, plan: &Plan, out: &mut dyn Write) -> Result<()> {
     ensure!(plan.visitors >= 1_000, "at least 1,000 visitors");
     let (cast, busy) = (Cast::new(plan.visitors)?, machine::Busy::now());
-    let mut table = Table(String::new());
-    table.line(&format!("{} visitors", plan.visitors), "median (min-max)", "beside it", None);
-    table.0 = table.0.replace("|  |  |\n", "| goal | |\n") + "|---|---:|---:|---|---|\n";
     if plan.only != Some(Part::Load) {
+        let mut table = Table(String::new());
+        table.line(&format!("{} visitors", plan.visitors), "median (min-max)", "beside it", None);
+        table.0 = table.0.replace("|  |  |\n", "| goal | |\n") + "|---|---:|---:|---|---|\n";
         writes::opt_outs(index, plan, &cast, &mut table)?;
         writes::rows(index, plan, &cast, &mut table)?;
         writes::visible(index, plan, &cast, &mut table)?;
+        writeln!(out, "\n{}", table.0)?;
     }
     if plan.only != Some(Part::Writes) {
-        load::run(index, plan, &cast, &mut table)?;
+        load::run(index, plan, &cast, out)?;
     }
-    writeln!(out, "\n{}\n{}", table.0, machine::line(&busy))?;
+    writeln!(out, "\n{}", machine::line(&busy))?;
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -17,7 +16,7 @@ use usher_loader::clock::Clock;
 
 use super::Plan;
 use crate::lookup::Index;
-use crate::serve::{Child, listening, seconds_of};
+use crate::serve::{Child, listening, on_core, seconds_of};
 use crate::victim::text;
 
 /// How the names of images begin.
@@ -50,7 +49,7 @@ impl Host {
         copy(&index.path, &data)?;
         if let Some(program) = &plan.server {
             let args = ["live-server", text(&data)?, &now.to_string(), &fold.as_secs().to_string()];
-            let (child, address) = listening(Command::new(program), &args)?;
+            let (child, address) = listening(on_core(plan.core, program.as_os_str()), &args)?;
             return Ok(Self { address, data, process: Process::Apart(child), _dir: dir });
         }
         let server = serve(&data, now, fold)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::server::Host;
-use super::{Cast, PATIENCE, Plan, Table, opt_out, quantile, spread};
+use super::{Cast, NEVER, PATIENCE, Plan, Table, opt_out, quantile, spread};
 use crate::client::{Load, Protocol};
 use crate::lookup::{Index, Spread, now};
 use crate::rng::Rng;
@@ -32,8 +32,6 @@ const BODIES: usize = 50;
 const LOOKS: usize = 40;
 /// Within this a row is visible.
 const GOAL_VISIBLE_MILLIS: f64 = 1_000.0;
-/// Nothing is folded.
-const NEVER: Duration = Duration::from_secs(3_600);
 /// Where rows are sent.
 const ROUTE: &str = "/v1/memberships?source=synthetic";
 

@@ -192,24 +192,44 @@ impl<'s> Lookup<'s> {
         only: &Only,
         into: &mut Vec<u8>,
     ) -> Result<(), AskError> {
-        let tick = self.snapshot.tick().floor(now);
         let start = into.len();
-        let Room { lookups, places } = &mut self.room;
-        let mut write = |place: usize, ranks: &[u32]| {
-            if place > 0 {
+        let mut is_first = true;
+        let each = |into: &mut Vec<u8>, write: &mut dyn FnMut(&mut Vec<u8>)| {
+            if !std::mem::take(&mut is_first) {
                 into.push(b',');
             }
-            match touched.get(place) {
-                Some(Some(touched)) => touched::write(touched, tick, only, into),
-                _ => self.names.write(self.snapshot, pids[place], ranks, only, places, into),
-            }
+            write(into);
         };
-        if *only == Only::Audiences {
-            (0..pids.len()).for_each(|place| write(place, &[]));
-            return Ok(());
+        self.each(pids, touched, now, only, into, each).inspect_err(|_| into.truncate(start))
+    }
+
+    /// The same with a say in what stands around each answer, and whether there is one: `each` is called for every
+    /// visitor, in order, with `into` and with what appends the answer to it.
+    ///
+    /// # Errors
+    /// When the image is damaged; the visitors before have been answered then.
+    pub fn each(
+        &mut self,
+        pids: &[Pid],
+        touched: &[Option<Arc<Touched>>],
+        now: Time,
+        only: &Only,
+        into: &mut Vec<u8>,
+        mut each: impl FnMut(&mut Vec<u8>, &mut dyn FnMut(&mut Vec<u8>)),
+    ) -> Result<(), AskError> {
+        let tick = self.snapshot.tick().floor(now);
+        let Room { lookups, places } = &mut self.room;
+        let mut write = |place: usize, ranks: &[u32]| match touched.get(place) {
+            Some(Some(touched)) => each(into, &mut |into| touched::write(touched, tick, only, into)),
+            _ => each(into, &mut |into| {
+                self.names.write(self.snapshot, pids[place], ranks, only, places, into);
+            }),
+        };
+        match pids {
+            _ if *only == Only::Audiences => (0..pids.len()).for_each(|place| write(place, &[])),
+            [pid] => write(0, lookups.one(self.snapshot, *pid, tick)?),
+            _ => lookups.many(self.snapshot, pids, tick, write)?,
         }
-        let done = lookups.many(self.snapshot, pids, tick, write);
-        done.inspect_err(|_| into.truncate(start))?;
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ fn refused(came: &str) -> Problem {
 }
 
 /// Whether `authority` (`host` or `host:port`) names this machine.
-fn is_loopback(authority: &str) -> bool {
+pub(super) fn is_loopback(authority: &str) -> bool {
     if authority.eq_ignore_ascii_case("localhost") {
         return true;
     }

@@ -47,12 +47,12 @@ pub struct Sum {
 }
 
 impl Histogram {
-    /// Counts one observation.
-    pub fn record(&self, latency: Duration) {
+    /// Counts so many observations of the same latency.
+    pub fn record(&self, latency: Duration, times: u64) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|&bound| bound * 1_000 < nanos);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.buckets[bucket].fetch_add(times, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos.saturating_mul(times), Ordering::Relaxed);
     }
 
     /// Adds what was counted here to `sum`.
@@ -72,7 +72,7 @@ mod tests {
     fn an_observation_falls_into_the_bucket_that_ends_at_or_above_it() {
         let histogram = Histogram::default();
         for micros in [0, 5, 6, 10_000_000, 10_000_001] {
-            histogram.record(Duration::from_micros(micros));
+            histogram.record(Duration::from_micros(micros), 1);
         }
         let mut sum = Sum::default();
         histogram.add_to(&mut sum);

@@ -57,6 +57,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of the head of a request, and of hyper's buffers of a connection.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 
+/// Bytes of a connection's buffer while it asks for nothing but lookups: some forty of them. A longer head is hyper's.
+pub const DIRECT_BYTES: usize = 4 * 1024;
+
 /// Bytes of the body of `POST /v1/visitors/segments`: 1,000 ids of 256 bytes, their types and some room for spaces.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 

@@ -77,13 +77,14 @@ impl State {
 }
 
 impl Metrics {
-    /// Counts an answer. `latency` runs from the complete head of the request to the complete answer in memory.
-    pub fn answered(&self, route: Route, status: StatusCode, latency: Duration) {
+    /// Counts so many answers. `latency` runs from the complete head of the request to the complete answer in memory; of
+    /// answers that leave together to the last one.
+    pub fn answered(&self, route: Route, status: StatusCode, latency: Duration, answers: u64) {
         let code = status.as_u16();
         let place = STATUSES.iter().position(|&known| known == code).unwrap_or(STATUSES.len() - 1);
         let shard = &self.shards[shard()];
-        shard.requests[route as usize][place].fetch_add(1, Ordering::Relaxed);
-        shard.latencies[route as usize].record(latency);
+        shard.requests[route as usize][place].fetch_add(answers, Ordering::Relaxed);
+        shard.latencies[route as usize].record(latency, answers);
     }
 
     /// Counts a connection for as long as the result lives.
@@ -203,11 +204,13 @@ mod tests {
         let threads: Vec<_> = (0..2 * SHARDS)
             .map(|_| {
                 let metrics = metrics.clone();
-                std::thread::spawn(move || metrics.answered(Route::Visitor, StatusCode::OK, Duration::from_micros(7)))
+                std::thread::spawn(move || {
+                    metrics.answered(Route::Visitor, StatusCode::OK, Duration::from_micros(7), 1);
+                })
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        metrics.answered(Route::Size, StatusCode::IM_A_TEAPOT, Duration::from_secs(60));
+        metrics.answered(Route::Size, StatusCode::IM_A_TEAPOT, Duration::from_secs(60), 1);
         let open = metrics.connection();
         let state =
             State { generation: 3, visitors: 4, memberships: 5, segments: 6, touched: 7, checks: 8, damaged: 0 };

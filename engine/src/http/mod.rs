@@ -10,14 +10,15 @@
 //! | `POST /v1/size` | [`size`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
 //!
-//! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request ([`service`], [`guard`], [`route`],
-//! [`query`], [`body`]) -> question of the generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or
+//! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request (a plain lookup: [`usual`], [`direct`]; any
+//! other: [`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or
 //! [`problem`]. `HEAD` works where `GET` does.
 
 pub mod about;
 pub mod app;
 pub mod attend;
 pub mod body;
+pub mod direct;
 pub mod feeds;
 pub mod govern;
 pub mod guard;
@@ -36,5 +37,6 @@ pub mod segments;
 pub mod serve;
 pub mod service;
 pub mod size;
+pub mod usual;
 pub mod visitors;
 pub mod watch;

@@ -51,6 +51,11 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
         Poll::Ready(Ok(()))
     }
 
+    /// What is collected, to append to: up to [`OUTBOX_BYTES`], and one answer beyond.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Collects `bytes`, or sends them at once when they are many and nothing stands before them.
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.bytes.len() + bytes.len() > OUTBOX_BYTES {
@@ -89,21 +94,33 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
 
 /// A connection's two sides as hyper sees them. What hyper says by itself goes out as a problem.
 pub struct Wire<R, W> {
+    /// What was read before.
+    ahead: Vec<u8>,
     reads: R,
     outbox: Shared<W>,
     pace: Arc<Pace>,
 }
 
 impl<R, W> Wire<R, W> {
-    /// Reads from `reads`, writes into `outbox`, and tells `pace` what comes.
-    pub fn new(reads: R, outbox: Shared<W>, pace: Arc<Pace>) -> Wire<R, W> {
-        Wire { reads, outbox, pace }
+    /// Reads what was read `ahead` and then from `reads`, writes into `outbox`, and tells `pace` what comes.
+    pub fn new(ahead: Vec<u8>, reads: R, outbox: Shared<W>, pace: Arc<Pace>) -> Wire<R, W> {
+        Wire { ahead, reads, outbox, pace }
     }
 }
 
 impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Wire<R, W> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            if self.ahead.is_empty() {
+                self.ahead = Vec::new();
+            }
+            self.pace.came();
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut self.reads).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.pace.came();

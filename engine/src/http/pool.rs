@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::limits::{SIZE_PATIENCE, SIZES_RUNNING, SIZES_WAITING};
 use super::problem::{Kind, Problem};
+use crate::keep::yield_a_little;
 
 /// Who is turned away comes back after 1 to this many seconds: not all at once.
 const RETRY_SPREAD_SECS: u64 = 4;
@@ -33,6 +34,7 @@ impl Pool {
         let threads = ThreadPoolBuilder::new()
             .num_threads((cores / 2).max(1))
             .thread_name(|number| format!("count-{number}"))
+            .start_handler(|_| yield_a_little())
             .build()?;
         Ok(Pool {
             threads: Arc::new(threads),

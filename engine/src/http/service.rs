@@ -130,7 +130,7 @@ fn panicked(route: Route) -> Problem {
 }
 
 fn finish(app: &App, pace: &Pace, route: Route, began: Instant, reply: &Reply) {
-    app.metrics.answered(route, reply.status(), began.elapsed());
+    app.metrics.answered(route, reply.status(), began.elapsed(), 1);
     pace.enter(Phase::Idle);
 }
 

@@ -17,6 +17,7 @@ use super::batch::Batch;
 use super::disk::Disk;
 use super::served::Live;
 use super::wish::{Done, KeepError, Task, Wish};
+use super::yielding::yield_a_little;
 
 /// Wishes that may wait.
 pub const MAX_WAITING: usize = 4_096;
@@ -80,6 +81,7 @@ impl Keeper {
         });
         let desk = Desk { shared: shared.clone(), live, clock };
         let thread = thread::Builder::new().name("keeper".to_owned()).spawn(move || {
+            yield_a_little();
             let ended = catch_unwind(AssertUnwindSafe(|| desk.work(&tasks)));
             desk.shared.ended.store(true, Ordering::Release);
             match ended {

@@ -20,3 +20,4 @@ pub(crate) use adopt::overlay;
 pub use keeper::{Keeper, Started};
 pub use served::{Live, Served};
 pub use wish::{Done, KeepError, Rows, Wish};
+pub(crate) use yielding::yield_a_little;

@@ -30,6 +30,11 @@ impl Reply {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// The head without its date.
+    pub fn timeless(&self) -> String {
+        self.head.lines().filter(|line| !line.starts_with("date: ")).map(|line| format!("{line}\n")).collect()
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }

@@ -143,6 +143,11 @@ fn stopping_finishes_what_is_under_way() {
     let whole = post("/v1/size", r#"{"expression":"interest.theatre","exact":true}"#);
     let (first, rest) = whole.split_at(whole.len() - 10);
     busy.send(first);
+    // Lookups alone so far, the last of them in part.
+    let mut plain = site.client();
+    let lookup = get("/v1/visitors/v1/segments");
+    plain.send(lookup.clone() + &lookup[..lookup.len() / 2]);
+    assert_eq!(plain.receive(false).header("connection"), None);
     sleep(SHORT);
     let server = site.server.take().expect("it runs");
     let stopping = spawn(move || server.stop(std::future::pending()));
@@ -153,6 +158,10 @@ fn stopping_finishes_what_is_under_way() {
     assert_eq!(reply.json()["visitors"], json!({ "exact": 201 }));
     assert_eq!(reply.header("connection"), Some("close"));
     assert!(busy.closed());
+    plain.send(&lookup[lookup.len() / 2..]);
+    let reply = plain.receive(false);
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    assert!(plain.closed());
     assert!(stopping.join().expect("no panic"), "a clean end");
 }
 

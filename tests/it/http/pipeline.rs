@@ -3,6 +3,7 @@
 use std::thread::spawn;
 
 use serde_json::json;
+use usher_bench::rng::Rng;
 
 use super::client::{Client, get, post};
 use super::{NONE, Site, problem, quick};
@@ -102,4 +103,52 @@ fn a_client_that_reads_late_gets_everything() {
         assert_eq!(client.receive(false).body, NONE);
     }
     sending.join().expect("everything was sent");
+}
+
+#[test]
+fn a_plain_lookup_is_answered_as_one_with_a_header_that_means_nothing() {
+    let site = Site::new(quick());
+    for path in [LOOKUP, "/v1/visitors/v0/segments", "/v1/visitors/nobody/segments"] {
+        let plain = site.client().get(path);
+        let mut client = site.client();
+        client.send(get(path).replace("\r\n\r\n", "\r\nX: y\r\n\r\n"));
+        let other = client.receive(false);
+        assert_eq!((plain.timeless(), &plain.body), (other.timeless(), &other.body));
+        let date = plain.header("date").expect("a date");
+        assert!(date.ends_with(" GMT") && date.len() == "Mon, 04 May 2026 20:00:00 GMT".len(), "{date}");
+    }
+}
+
+#[test]
+fn requests_of_every_kind_in_pieces_of_any_size_are_answered_in_their_order() {
+    let site = Site::new(quick());
+    let kinds = [
+        (get(LOOKUP), FOUND.to_owned()),
+        (get("/v1/visitors/nobody/segments"), NONE.to_owned()),
+        (get(LOOKUP).replace("\r\n\r\n", "\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n"), FOUND.to_owned()),
+        (get("/v1/visitors/a%2Fb/segments"), FOUND.to_owned()),
+        (get("/v1/visitors/v0/segments?only=interest.d"), FOUND.replace("theatre", "dance")),
+        (post("/v1/visitors/segments", r#"{"visitors":["v1"]}"#), format!(r#"{{"results":[{FOUND}]}}"#)),
+    ];
+    for seed in 0..200 {
+        let mut random = Rng::new(seed);
+        // Most connections ask for lookups alone, or for something else late.
+        let plain = random.below(80);
+        let asked: Vec<_> = (0..1 + random.below(80))
+            .map(|number| &kinds[random.index(if number < plain { 3 } else { kinds.len() })])
+            .collect();
+        let bytes: String = asked.iter().map(|(request, _)| request.as_str()).collect();
+        let (mut client, mut rest) = (site.client(), bytes.as_bytes());
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((1 + random.index(900)).min(rest.len()));
+            client.send(piece);
+            rest = after;
+            if random.below(4) == 0 {
+                std::thread::yield_now();
+            }
+        }
+        for (number, (request, expected)) in asked.iter().enumerate() {
+            assert_eq!(client.receive(false).body, *expected, "seed {seed}, request {number}: {request}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Who is live at a tick among the touched visitors: as the images say, and as it is.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -63,22 +65,52 @@ fn numbered(touched: &Touched) -> impl Iterator<Item = (u32, Entry)> {
 impl Sets {
     fn put(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
         for (number, _) in entries.filter(|(_, entry)| entry.live(tick)) {
-            let number = number as usize;
-            if self.members.len() <= number {
-                self.members.resize_with(number + 1, RoaringBitmap::new);
-            }
-            self.members[number].insert(ordinal);
+            self.insert(ordinal, number);
             self.everyone.insert(ordinal);
         }
     }
 
-    fn take(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>) {
-        for (number, _) in entries {
-            if let Some(members) = self.members.get_mut(number as usize) {
+    fn insert(&mut self, ordinal: u32, number: u32) {
+        let number = number as usize;
+        if self.members.len() <= number {
+            self.members.resize_with(number + 1, RoaringBitmap::new);
+        }
+        self.members[number].insert(ordinal);
+    }
+
+    /// Puts what is live in the place of what was; both are sorted by name, and most of them is the same.
+    fn change(&mut self, ordinal: u32, was: &Touched, is: &Touched, tick: Tick) {
+        fn live(touched: &Touched, tick: Tick) -> Peekable<impl Iterator<Item = &Name>> {
+            touched.entries.iter().filter(move |held| held.entry.live(tick)).map(|held| &*held.name).peekable()
+        }
+        let (mut old, mut new) = (live(was, tick), live(is, tick));
+        let has_any = new.peek().is_some();
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(old), Some(new)) if old.number == new.number => Ordering::Equal,
+                (Some(old), Some(new)) => old.segment.name.cmp(&new.segment.name),
+            };
+            let gone = if order.is_le() { old.next() } else { None };
+            let came = if order.is_ge() { new.next() } else { None };
+            if order.is_lt()
+                && let Some(members) = gone.and_then(|name| self.members.get_mut(name.number as usize))
+            {
                 members.remove(ordinal);
             }
+            if order.is_gt()
+                && let Some(name) = came
+            {
+                self.insert(ordinal, name.number);
+            }
         }
-        self.everyone.remove(ordinal);
+        if has_any {
+            self.everyone.insert(ordinal);
+        } else {
+            self.everyone.remove(ordinal);
+        }
     }
 
     /// Takes a visitor out where nothing is live any more.
@@ -156,8 +188,7 @@ impl Live {
         let old = std::mem::replace(&mut record.after, after);
         self.bytes += record.bytes();
         let Some(tick) = self.tick else { return };
-        self.after.take(ordinal, numbered(&old));
-        self.after.put(ordinal, record.after(), tick);
+        self.after.change(ordinal, &old, &record.after, tick);
         // Ends that the wheel knows already are not put there again.
         let live = numbered(&old).filter(|(_, entry)| entry.live(tick));
         let mut known: Vec<Tick> = live.map(|(_, entry)| entry.expiry).collect();

@@ -1,0 +1,143 @@
+//! What happens beside lookups, and what is seen of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{quantile, spread};
+use crate::lookup::{Spread, met};
+use crate::open::Heard;
+
+/// The goal of the 99.9th percentile.
+pub(super) const GOAL_MICROS: f64 = 3_000.0;
+/// The quantiles of the latencies.
+pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+/// One lookup in so many is asked for its generation.
+const LOOKED_AT: u64 = 512;
+
+/// What happens beside lookups.
+#[derive(Clone, Copy)]
+pub(super) struct Scene {
+    pub(super) name: &'static str,
+    pub(super) rows: bool,
+    pub(super) opt_outs: bool,
+    pub(super) sizes: bool,
+    /// A tick begins, at which a ninetieth of all memberships end: the sweep for it, and the tick itself.
+    pub(super) tick: bool,
+    /// Changes are folded, and a generation is published.
+    pub(super) fold: bool,
+}
+
+pub(super) const SCENES: [Scene; 6] = {
+    let none = Scene { name: "alone", rows: false, opt_outs: false, sizes: false, tick: false, fold: false };
+    [
+        none,
+        Scene { name: "while rows stream in", rows: true, ..none },
+        Scene { name: "while visitors opt out", opt_outs: true, ..none },
+        Scene { name: "while a tick is swept and begins", tick: true, ..none },
+        Scene { name: "while a fold publishes", fold: true, ..none },
+        Scene { name: "all of it, and sizes", rows: true, opt_outs: true, sizes: true, tick: true, fold: true },
+    ]
+};
+
+/// What the rounds of one scene showed.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// By quantile.
+    micros: [Vec<f64>; QUANTILES.len()],
+    /// The server's share of its core, in percent.
+    share: Vec<f64>,
+    /// The longest halt of the client, in microseconds.
+    halt: Vec<f64>,
+    /// What was stolen from the server's core, in milliseconds.
+    stolen: Vec<f64>,
+    seconds: Vec<f64>,
+    /// The middle and the longest size, in milliseconds.
+    sizes: [Vec<f64>; 2],
+    /// Rows, opt-outs, and ticks begun.
+    happened: [Vec<f64>; 3],
+}
+
+impl Seen {
+    /// Adds a round of the lookups, which are the first stream; the sizes are the last one.
+    pub(super) fn add(&mut self, heard: &Heard, [used, stolen]: [f64; 2], whole: Duration, happened: Option<Happened>) {
+        let (first, last) = (heard.micros.first(), heard.micros.last());
+        let lookups = first.map_or(&[][..], Vec::as_slice);
+        self.micros.iter_mut().zip(QUANTILES).for_each(|(all, (_, share))| all.push(quantile(lookups, share)));
+        self.share.push(used / whole.as_secs_f64() * 100.0);
+        self.halt.push(heard.halt);
+        self.stolen.push(stolen * 1e3);
+        self.seconds.push(whole.as_secs_f64());
+        let Some(happened) = happened else { return };
+        let sizes = last.map_or(&[][..], Vec::as_slice);
+        self.sizes.iter_mut().zip([0.5, 1.0]).for_each(|(all, share)| all.push(quantile(sizes, share) / 1e3));
+        let counts = [happened.rows, happened.opt_outs, happened.hours.len() - 1];
+        self.happened.iter_mut().zip(counts).for_each(|(all, count)| all.push(count as f64));
+    }
+
+    /// The rest of a line of the table.
+    pub(super) fn line(&self) -> String {
+        let figures = self.micros.iter().chain([&self.share, &self.halt, &self.stolen, &self.seconds]);
+        let figures: Vec<String> = figures.map(|values| spread(&Spread::of(values.clone()), 0)).collect();
+        let is_met = Spread::of(self.micros[2].clone()).median <= GOAL_MICROS;
+        format!("| {} | {} |", figures.join(" | "), met(is_met))
+    }
+
+    /// What else happened.
+    pub(super) fn meanwhile(&self) -> String {
+        let [rows, opt_outs, ticks] = self.happened.each_ref().map(|counts| spread(&Spread::of(counts.clone()), 0));
+        let [middle, longest] = self.sizes.each_ref().map(|sizes| spread(&Spread::of(sizes.clone()), 1));
+        format!(
+            "{rows} rows, {opt_outs} opt-outs, {ticks} ticks begun; sizes: the middle one {middle} ms, the longest {longest} ms"
+        )
+    }
+}
+
+/// What the answers of one round showed.
+#[derive(Default)]
+pub(super) struct Happened {
+    lookups: u64,
+    generation: Option<Vec<u8>>,
+    /// An answer was of another generation than the first.
+    pub(super) is_published: bool,
+    rows: usize,
+    opt_outs: usize,
+    /// In which sizes were counted.
+    pub(super) hours: BTreeSet<String>,
+}
+
+impl Happened {
+    pub(super) fn lookup(&mut self, answer: &[u8]) -> Result<()> {
+        self.lookups += 1;
+        if self.lookups % LOOKED_AT == 1 {
+            let header = b"usher-generation: ";
+            let at = answer.windows(header.len()).position(|window| window == header).context("no generation")?;
+            let rest = &answer[at + header.len()..];
+            let generation = rest[..rest.iter().position(|byte| *byte == b'\r').context("no line")?].to_vec();
+            self.is_published |= *self.generation.get_or_insert_with(|| generation.clone()) != generation;
+        }
+        Ok(())
+    }
+
+    pub(super) fn rows(&mut self, answer: &[u8], rows: usize) -> Result<()> {
+        let expected = format!(r#"{{"taken":{rows},"refused":{{}}}}"#);
+        ensure!(answer.ends_with(expected.as_bytes()), "rows were answered with {}", String::from_utf8_lossy(answer));
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// Any answer that is a success.
+    #[expect(clippy::unnecessary_wraps, reason = "one of several that see answers")]
+    pub(super) fn opt_out(&mut self) -> Result<()> {
+        self.opt_outs += 1;
+        Ok(())
+    }
+
+    pub(super) fn size(&mut self, answer: &[u8]) -> Result<()> {
+        let answer = String::from_utf8_lossy(answer);
+        let (_, as_of) = answer.split_once(r#""as_of":""#).with_context(|| format!("no size: {answer}"))?;
+        self.hours.insert(as_of.chars().take("2027-01-15T08".len()).collect());
+        Ok(())
+    }
+}
