@@ -14,6 +14,7 @@ use usher_index::files::manifest_name;
 use super::change::eventually;
 use super::client::{Client, get, post};
 use super::{NONE, NOW, Site, problem, quick};
+use crate::programs::loader;
 
 /// A deadline that a test waits for.
 const SHORT: Duration = Duration::from_millis(200);
@@ -54,8 +55,11 @@ fn damage_under_a_running_server_turns_it_red_until_another_generation_answers()
     let ready = client.get("/healthz/ready");
     assert_eq!((ready.status, ready.json()), (503, json!({"status": "damaged"})));
     assert_eq!(client.get("/healthz/live").status, 200);
-    // Whoever builds anew does not build on it.
+    // Nobody builds on it, until the file is put back from a copy.
     let feed = site.house.file("more.csv", b"visitor,segment\nlate,interest.opera\n");
+    let said = loader(&["verify", "--data", &site.house.data().display().to_string()]);
+    assert!(said.code == 1 && said.err.contains("img.1."), "{said:?}");
+    file.write_all_at(&byte, middle).expect("room");
     assert_eq!(site.house.load(&[feed], "citymag", NOW, &[]).0, 0);
     wait_for(&mut client, "2");
     eventually("the new one is sound", || metric(&mut client, sound) > 0);
