@@ -95,18 +95,63 @@ fn mistakes_are_shown_at_their_column() {
 }
 
 #[test]
-fn what_a_later_version_brings_is_refused_by_name() {
-    for (text, column, what) in [
-        ("a and @autumn", 7, "audience"),
-        ("at least 2 of (a, b, c)", 1, "at least"),
-        ("a or AT LEAST 2 of (a, b)", 6, "at least"),
-        ("interest.theatre within 7 days", 18, "within"),
-        ("interest.* within 7 days", 12, "within"),
+fn thresholds_spans_and_audiences_are_printed_back() {
+    for (text, plain) in [
+        ("a and @autumn", "a and @autumn"),
+        ("AT LEAST 2 of(a,b or c,( not d ))", "at least 2 of (a, b or c, not d)"),
+        ("not (at least 1 of (a))", "not at least 1 of (a)"),
+        ("interest.theatre within 7 days", "interest.theatre within 7 days"),
+        ("interest.* Within 2 weeks", "interest.* within 14 days"),
+        ("not a within 24 HOURS and b within 1 minute", "not a within 1 day and b within 1 minute"),
+        ("\"night life\" within 36 hours", "\"night life\" within 36 hours"),
+        (
+            "at least 2 of (a within 1 week, @b, at least 1 of (c, d))",
+            "at least 2 of (a within 7 days, @b, at least 1 of (c, d))",
+        ),
+        ("least or of or days or \"at\" or \"within\"", "least or of or days or \"at\" or \"within\""),
+    ] {
+        assert_eq!(printed(text), plain, "{text}");
+        assert_eq!(parse(plain), parse(text), "{plain} and {text} are one tree");
+    }
+}
+
+#[test]
+fn mistakes_in_thresholds_spans_and_audiences_are_shown_at_their_column() {
+    for (text, column, expected, found) in [
+        ("at", 3, "`least`", "the end"),
+        ("at 2 of (a, b)", 4, "`least`", "`2`"),
+        ("at least of (a)", 10, "a number from 1", "`of`"),
+        ("at least 0 of (a)", 10, "a number from 1", "`0`"),
+        ("at least two of (a)", 10, "a number from 1", "`two`"),
+        ("at least 2 (a, b)", 12, "`of`", "`(`"),
+        ("at least 2 of a, b", 15, "`(`", "`a`"),
+        ("at least 2 of (a, b", 20, "`,` or `)`", "the end"),
+        ("at least 2 of (a b)", 18, "`,` or `)`", "double quotes"),
+        ("at least 2 of (a,, b)", 18, "a segment", "`,`"),
+        ("at least 1 of ()", 16, "a segment", "`)`"),
+        ("a or at least 3 of (a, b)", 15, "a number from 1 to 2", "`3`"),
+        ("at least 99999999999 of (a)", 10, "a number from 1", "`99999999999`"),
+        ("a, b", 2, "`and`, `or`", "`,`"),
+        ("within 7 days", 1, "a segment", "\"within\""),
+        ("a within days", 10, "a number of minutes", "`days`"),
+        ("a within 0 days", 10, "a number of minutes", "`0`"),
+        ("a within 7", 11, "`minutes`, `hours`, `days` or `weeks`", "the end"),
+        ("a within 7 years", 12, "`minutes`, `hours`, `days` or `weeks`", "`years`"),
+        ("a within 7 dayss", 12, "`minutes`, `hours`, `days` or `weeks`", "`dayss`"),
+        ("a within 9999999 weeks", 10, "at most 136 years", "`9999999`"),
+        ("(a or b) within 7 days", 10, "`and`, `or`", "one segment or `prefix.*`"),
+        ("@autumn within 7 days", 9, "`and`, `or`", "one segment or `prefix.*`"),
+        ("a within 7 days within 3 days", 17, "`and`, `or`", "one segment or `prefix.*`"),
+        ("a and @", 7, "an audience's name", "0 bytes"),
+        ("@ autumn", 1, "an audience's name", "0 bytes"),
+        ("@autumn.*", 9, "`and`, `or`", "`*`"),
     ] {
         let error = refused(text);
         assert_eq!(error.column, column, "{text}: {error}");
-        assert!(error.found.contains(what) && error.found.contains("later version"), "{text}: {error}");
+        assert!(error.expected.contains(expected) && error.found.contains(found), "{text}: {error}");
     }
+    assert!(parse(&format!("@{}", "a".repeat(128))).is_ok());
+    assert_eq!(refused(&format!("a or @{}", "a".repeat(129))).column, 6);
 }
 
 #[test]
@@ -116,6 +161,13 @@ fn limits_hold_at_their_edge() {
     assert_eq!(refused(&nested(MAX_DEPTH + 1)).column, MAX_DEPTH + 1);
     assert!(parse(&format!("{}a", "not ".repeat(MAX_DEPTH))).is_ok());
     assert_eq!(refused(&format!("{}a", "not ".repeat(MAX_DEPTH + 1))).column, 4 * MAX_DEPTH + 1);
+
+    let lists = |n: usize| format!("{}a{}", "at least 1 of (".repeat(n), ")".repeat(n));
+    assert!(parse(&lists(MAX_DEPTH)).is_ok());
+    assert_eq!(refused(&lists(MAX_DEPTH + 1)).column, 15 * MAX_DEPTH + 1);
+
+    let listed = |n: usize| format!("at least 1 of ({})", vec!["@a"; n].join(", "));
+    assert!(parse(&listed(MAX_LEAVES)).is_ok() && parse(&listed(MAX_LEAVES + 1)).is_err());
 
     let joined = |n: usize| vec!["a"; n].join(" and ");
     assert!(parse(&joined(MAX_LEAVES)).is_ok());
@@ -130,8 +182,28 @@ fn limits_hold_at_their_edge() {
 #[test]
 fn no_text_makes_the_parser_panic() {
     // Every string of up to four pieces of the language, and what stands beside it.
-    let pieces =
-        ["a", "x.", "*", "(", ")", "\"", "\\", "and ", "or ", "not ", " ", "@", "within", "é", "\u{301}", "\0", ","];
+    let pieces = [
+        "a",
+        "x.",
+        "*",
+        "(",
+        ")",
+        "\"",
+        "\\",
+        "and ",
+        "or ",
+        "not ",
+        " ",
+        "@",
+        "within ",
+        "7 ",
+        "days ",
+        "at least ",
+        "of ",
+        "é",
+        "\0",
+        ",",
+    ];
     let mut texts = vec![String::new()];
     for _ in 0..4 {
         texts = texts.iter().flat_map(|text| pieces.iter().map(move |piece| format!("{text}{piece}"))).collect();

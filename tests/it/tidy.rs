@@ -34,7 +34,7 @@ const FLOORS: [&[&str]; 5] = [
         "veils",
         "bars",
     ],
-    &["lookups", "overlay", "shard", "snapshot", "state", "sweep"],
+    &["lookups", "overlay", "recent", "shard", "snapshot", "state", "sweep"],
     &["build", "writer", "batch", "fold"],
 ];
 

@@ -25,6 +25,7 @@
 //! | fold, settle | a build takes changes into the images; the state forgets what every kept generation holds |
 //! | audit | what was done to the index and by whose wish, as a chain that shows every alteration ([`state::AuditLine`]) |
 //! | sweep | who is dead at a tick ([`Sweep`]) |
+//! | recent | whose entries of some segments are live and were observed lately ([`Recent`]) |
 //! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds, with the overlay |
 //!
 //! # The flow
@@ -75,6 +76,7 @@ pub mod manifest;
 pub mod membership;
 pub mod overlay;
 pub mod pseudonym;
+pub mod recent;
 pub mod refusal;
 pub mod segments;
 pub mod shard;
@@ -112,6 +114,7 @@ pub use manifest::{FeedKey, LedgerLine, Manifest, Outcome};
 pub use membership::{Admission, Admitted, Membership, Row};
 pub use overlay::Overlay;
 pub use pseudonym::{Key, Pseudonymizer};
+pub use recent::Recent;
 pub use refusal::Refusal;
 pub use segments::{Segment, Segments};
 pub use shard::Shard;

@@ -106,6 +106,12 @@ impl<'a> Profile<'a> {
         self.packing.each(self.codes, self.length, each);
     }
 
+    /// Leaves in `into`, for each entry in the order of ranks, what `of` says of its code.
+    #[inline]
+    pub fn map_codes<T: Copy + Default>(&self, into: &mut Vec<T>, of: impl FnMut(u64) -> T) {
+        self.packing.map(self.codes, self.length, into, of);
+    }
+
     /// Calls `each` with every rank, ascending; `None` when the gaps are cut, too long or leave bytes over.
     #[inline]
     pub fn each_rank(&self, each: impl FnMut(u32)) -> Option<()> {

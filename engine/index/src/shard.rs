@@ -6,12 +6,16 @@ use crate::bits::{BLOCK, Bits, Op};
 use crate::entry::Entry;
 use crate::error::{FileError, ImageError};
 use crate::id::Pid;
-use crate::image::Image;
+use crate::image::{Image, OrdinalCursor};
+use crate::recent::Recent;
 use crate::sweep::Sweep;
 use crate::time::Tick;
 
 /// So many sweeps are kept: that of the present tick, and the one after or before it.
 const KEPT: usize = 2;
+/// So many sets of recent members are kept, those that were asked for last. Of a shard of 2^20 visitors each is at most
+/// 128 KiB.
+const KEPT_RECENT: usize = 64;
 
 /// A shard.
 pub struct Shard {
@@ -20,13 +24,26 @@ pub struct Shard {
     sweeps: Mutex<Vec<Arc<Sweep>>>,
     /// Held by who walks the image.
     walking: Mutex<()>,
+    /// The one asked for last is the first.
+    recent: Mutex<Vec<(RecentKey, Arc<Recent>)>>,
+    /// Held by who looks for recent members.
+    recalling: Mutex<()>,
+}
+
+/// What a set of recent members is of.
+#[derive(PartialEq, Eq)]
+struct RecentKey {
+    ranks: Box<[u32]>,
+    since: Tick,
+    now: Tick,
 }
 
 impl Shard {
     /// A shard over its image.
     #[must_use]
     pub fn new(image: Image) -> Self {
-        Self { image, sweeps: Mutex::default(), walking: Mutex::default() }
+        let (sweeps, recent) = (Mutex::default(), Mutex::default());
+        Self { image, sweeps, walking: Mutex::default(), recent, recalling: Mutex::default() }
     }
 
     /// Holds in memory what lookups read: see [`Image::hold`].
@@ -140,6 +157,49 @@ impl Shard {
     pub fn known_at(&self, now: Tick) -> Option<Arc<Sweep>> {
         let kept = self.sweeps.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|sweep| sweep.tick() == now).map(Arc::clone)
+    }
+
+    /// Whose entry of one of the segments is live at `now` and was observed at `since` or later. The last
+    /// [`KEPT_RECENT`] answers are kept.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn recent(&self, ranks: &[u32], since: Tick, now: Tick) -> Result<Arc<Recent>, ImageError> {
+        let key = RecentKey { ranks: ranks.into(), since, now };
+        if let Some(known) = self.recall(&key) {
+            return Ok(known);
+        }
+        // Who asks for the same meanwhile waits instead of looking too.
+        let _recalling = self.recalling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.recall(&key) {
+            return Ok(known);
+        }
+        let found = Arc::new(Recent::new(&self.image, ranks, since, now)?);
+        let mut kept = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(0, (key, Arc::clone(&found)));
+        kept.truncate(KEPT_RECENT);
+        Ok(found)
+    }
+
+    fn recall(&self, key: &RecentKey) -> Option<Arc<Recent>> {
+        let mut kept = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kept.iter().position(|(known, _)| known == key)?;
+        kept[..=place].rotate_right(1);
+        kept.first().map(|(_, found)| Arc::clone(found))
+    }
+
+    /// Calls `each` with the pseudonyms of these ordinals of a block, which ascend, as then the pseudonyms do.
+    ///
+    /// # Errors
+    /// When the image is damaged or has no such ordinal.
+    pub fn pids(
+        &self,
+        block: usize,
+        ordinals: impl IntoIterator<Item = u16>,
+        mut each: impl FnMut(Pid),
+    ) -> Result<(), ImageError> {
+        let (mut cursor, first) = (OrdinalCursor::new(&self.image), block as u32 * BLOCK);
+        ordinals.into_iter().try_for_each(|ordinal| Ok(each(cursor.pid(first + u32::from(ordinal))?)))
     }
 
     /// The rank after the last segment: in containers and sweeps that of the visitors with any entry of life > 0.

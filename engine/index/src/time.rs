@@ -182,6 +182,15 @@ impl TickLength {
         Tick(time.0 / self.0)
     }
 
+    /// The first tick that begins later than `span` before the moment; the first of all when that is before 1970.
+    #[must_use]
+    pub const fn since(self, time: Time, span: Span) -> Tick {
+        match time.0.checked_sub(span.0) {
+            Some(seconds) => Tick(seconds / self.0 + 1),
+            None => Tick(0),
+        }
+    }
+
     /// The moment at which the tick begins; the end of time (2106) when that is later still.
     #[must_use]
     pub const fn start(self, tick: Tick) -> Time {

@@ -5,9 +5,11 @@
 //! container like any other. Buffers are kept from block to block: nothing is allocated once they have grown.
 
 use usher_index::containers::Container;
-use usher_index::{Counter, ImageError, Shard, Sweep};
+use usher_index::{Counter, ImageError};
 
-use super::plan::{Conjunction, Union};
+use super::conjunction::{Conjunction, Nested, Threshold, Union};
+use super::sets::Sets;
+use super::tally::Tally;
 
 /// The most segments of a conjunction that is counted without any list of operands.
 const MAX_PLAIN: usize = 8;
@@ -20,6 +22,8 @@ pub struct Workspace {
     buffers: Vec<Vec<u8>>,
     /// Lists of operands that are not in use.
     lists: Vec<Lists>,
+    /// Counters that are not in use.
+    tallies: Vec<Tally>,
 }
 
 #[derive(Default)]
@@ -41,8 +45,7 @@ enum Operand<'s> {
 
 /// Counts a plan of one shard.
 pub struct Evaluator<'s> {
-    shard: &'s Shard,
-    sweep: &'s Sweep,
+    sets: &'s Sets<'s>,
     plan: &'s Conjunction,
     /// The ranks, when the plan is nothing but segments.
     plain: Option<Vec<u32>>,
@@ -51,8 +54,8 @@ pub struct Evaluator<'s> {
 }
 
 impl<'s> Evaluator<'s> {
-    /// An evaluator of `plan`, which was made for `shard`, among those whom `sweep` leaves alive.
-    pub fn new(plan: &'s Conjunction, shard: &'s Shard, sweep: &'s Sweep) -> Self {
+    /// An evaluator of `plan` over the sets that were made for it.
+    pub fn new(plan: &'s Conjunction, sets: &'s Sets<'s>) -> Self {
         let only = |union: &Union| match (&union.ranks[..], &union.nested[..]) {
             (&[rank], []) => Some(rank),
             _ => None,
@@ -60,7 +63,7 @@ impl<'s> Evaluator<'s> {
         let alone = plan.without.ranks.is_empty() && plan.without.nested.is_empty() && plan.of.len() <= MAX_PLAIN;
         let plain = if alone { plan.of.iter().map(only).collect() } else { None };
         let flat = plan.of.iter().chain([&plan.without]).all(|union| union.nested.is_empty());
-        Self { shard, sweep, plan, plain, flat }
+        Self { sets, plan, plain, flat }
     }
 
     /// How many visitors of the block are in the set.
@@ -72,21 +75,30 @@ impl<'s> Evaluator<'s> {
             return self.count_unions(block, workspace);
         };
         let mut sets = [Container::Empty; MAX_PLAIN];
-        let clean = self.sweep.is_clean(block);
+        let clean = self.sets.is_clean(block);
         for (set, &rank) in sets.iter_mut().zip(ranks) {
-            *set = self.shard.image().container(block, rank)?;
+            *set = self.sets.container(block, rank)?;
             if matches!(set, Container::Empty) {
                 return Ok(0);
             }
-            if !clean && !self.sweep.dead(block, rank).is_empty() {
+            if !clean && !self.sets.dead(block, rank).is_empty() {
                 return self.count_unions(block, workspace);
             }
         }
         Ok(workspace.counter.and(&mut sets[..ranks.len()]))
     }
 
+    /// Writes who of the block is in the set as a bitmap's bytes, in place of what `into` held; nothing for nobody.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn build(&self, block: usize, workspace: &mut Workspace, into: &mut Vec<u8>) -> Result<(), ImageError> {
+        into.clear();
+        self.meet(self.plan, block, 0, workspace, |counter, sets, ends, _| counter.build(sets, ends, into))
+    }
+
     fn count_unions(&self, block: usize, workspace: &mut Workspace) -> Result<u32, ImageError> {
-        if self.flat && self.sweep.is_clean(block) {
+        if self.flat && self.sets.is_clean(block) {
             return self.count_stored(block, workspace);
         }
         self.meet(self.plan, block, 0, workspace, |counter, sets, ends, _| counter.conjunction(sets, ends))
@@ -116,7 +128,7 @@ impl<'s> Evaluator<'s> {
     /// Appends the containers of the ranks that have members in the block.
     fn store(&self, ranks: &[u32], block: usize, into: &mut Vec<Container<'s>>) -> Result<(), ImageError> {
         for &rank in ranks {
-            match self.shard.image().container(block, rank)? {
+            match self.sets.container(block, rank)? {
                 Container::Empty => {}
                 container => into.push(container),
             }
@@ -162,8 +174,47 @@ impl<'s> Evaluator<'s> {
 
     /// Whether anybody of the block may be in the union.
     fn may_have(&self, union: &Union, block: usize) -> bool {
-        union.ranks.iter().any(|&rank| self.shard.upper_bound(block, rank) > 0)
-            || union.nested.iter().any(|nested| nested.of.iter().all(|union| self.may_have(union, block)))
+        let all = |all: &Conjunction| all.of.iter().all(|union| self.may_have(union, block));
+        union.ranks.iter().any(|&rank| self.sets.upper_bound(block, rank) > 0)
+            || union.nested.iter().any(|nested| match nested {
+                Nested::All(nested) => all(nested),
+                Nested::AtLeast(Threshold { n, of }) => of.iter().filter(|of| all(of)).count() >= *n as usize,
+            })
+    }
+
+    /// Builds who is in so many of the sets in the buffer at `depth`. False: nobody, and the buffer may hold anything.
+    fn tally(
+        &self,
+        threshold: &Threshold,
+        block: usize,
+        depth: usize,
+        workspace: &mut Workspace,
+    ) -> Result<bool, ImageError> {
+        let mut tally = workspace.tallies.pop().unwrap_or_default();
+        let (mut met, mut left) = (0, threshold.of.len() as u32);
+        tally.start(threshold.of.len());
+        for set in &threshold.of {
+            // Nobody can be in enough of them any more.
+            if met + left < threshold.n {
+                break;
+            }
+            left -= 1;
+            let add = |counter: &mut Counter, sets: &[Container<'_>], ends: &[usize], into: &mut Vec<u8>| {
+                if let ([only], [1]) = (sets, ends) {
+                    tally.add(only);
+                } else {
+                    counter.build(sets, ends, into);
+                    tally.add(&Container::Bitmap(into));
+                }
+                true
+            };
+            met += u32::from(self.meet(set, block, depth, workspace, add)?);
+        }
+        if met >= threshold.n {
+            tally.at_least(threshold.n, buffer(&mut workspace.buffers, depth));
+        }
+        workspace.tallies.push(tally);
+        Ok(met >= threshold.n)
     }
 
     fn gather(
@@ -174,9 +225,9 @@ impl<'s> Evaluator<'s> {
         workspace: &mut Workspace,
         into: &mut Vec<Operand<'s>>,
     ) -> Result<(), ImageError> {
-        for &rank in union.ranks.iter().filter(|&&rank| self.shard.upper_bound(block, rank) > 0) {
-            let container = self.shard.image().container(block, rank)?;
-            let dead = self.sweep.dead(block, rank);
+        for &rank in union.ranks.iter().filter(|&&rank| self.sets.upper_bound(block, rank) > 0) {
+            let container = self.sets.container(block, rank)?;
+            let dead = self.sets.dead(block, rank);
             if dead.is_empty() {
                 into.push(Operand::Stored(container));
                 continue;
@@ -191,7 +242,11 @@ impl<'s> Evaluator<'s> {
                 counter.build(sets, ends, into);
                 true
             };
-            if self.meet(nested, block, *used, workspace, build)? {
+            let built = match nested {
+                Nested::All(nested) => self.meet(nested, block, *used, workspace, build)?,
+                Nested::AtLeast(threshold) => self.tally(threshold, block, *used, workspace)?,
+            };
+            if built {
                 into.push(Operand::Bits(*used));
                 *used += 1;
             }

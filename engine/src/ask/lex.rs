@@ -12,19 +12,16 @@ use winnow::token::{any, take_till, take_while};
 /// How much of a token an error message repeats, in characters.
 const MAX_QUOTED_CHARS: usize = 40;
 
-/// Words that are not names unless they stand in quotes, in lower case; any mix of cases is the same word.
-const KEYWORDS: [(&str, Token); 5] = [
-    ("and", Token::And),
-    ("or", Token::Or),
-    ("not", Token::Not),
-    ("at", Token::Reserved("`at least` is reserved for a later version; a segment of that name is written \"at\"")),
-    (
-        "within",
-        Token::Reserved("`within` is reserved for a later version; a segment of that name is written \"within\""),
-    ),
-];
+/// The longest name of an audience, in bytes of UTF-8.
+pub const MAX_AUDIENCE_BYTES: usize = 128;
 
-const AUDIENCES_ARE_RESERVED: &str = "an audience (`@name`) in an expression is reserved for a later version";
+/// Words that are not names unless they stand in quotes, in lower case; any mix of cases is the same word. Others, such as
+/// `least` and `days`, are read as words only where a name cannot stand.
+const KEYWORDS: [(&str, Token); 5] =
+    [("and", Token::And), ("or", Token::Or), ("not", Token::Not), ("at", Token::At), ("within", Token::Within)];
+
+/// The units of a span, ascending, and their seconds. In an expression each may have an `s` behind it.
+pub(super) const UNITS: [(&str, u32); 4] = [("minute", 60), ("hour", 3_600), ("day", 86_400), ("week", 604_800)];
 
 /// A word of the language.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +40,14 @@ pub enum Token {
     Segment(String),
     /// A name that ends in a dot, directly followed by `*`; the star is dropped, the dot is kept.
     Prefix(String),
-    /// What a later version will understand, and why it is refused now.
-    Reserved(&'static str),
+    /// `at`, the first word of `at least`.
+    At,
+    /// `within`
+    Within,
+    /// `,`
+    Comma,
+    /// An audience's name, without the `@` in front of it.
+    Audience(String),
     /// A character that begins no token.
     Stray(char),
     /// The end of the text.
@@ -115,16 +118,20 @@ impl<'t> Lexer<'t> {
         Ok(Lexeme { token, start, end: self.input.current_token_start() })
     }
 
+    /// The token as the text has it.
+    pub fn source(&self, lexeme: &Lexeme) -> &'t str {
+        self.text.get(lexeme.start..lexeme.end).unwrap_or_default()
+    }
+
     /// How an error message names this token.
     pub fn describe(&self, lexeme: &Lexeme) -> String {
-        let source = self.text.get(lexeme.start..lexeme.end).unwrap_or_default();
+        let source = self.source(lexeme);
         let mut shown: String = source.chars().take(MAX_QUOTED_CHARS).collect();
         if shown.len() < source.len() {
             shown.push('…');
         }
         match &lexeme.token {
             Token::End => END.to_owned(),
-            Token::Reserved(why) => format!("`{shown}` ({why})"),
             Token::Stray(c) => describe_stray(*c),
             _ => format!("`{shown}`"),
         }
@@ -152,12 +159,19 @@ fn token(input: &mut Input<'_>) -> Result<Token, Fault> {
     dispatch! {peek(any);
         '(' => any.value(Token::Open),
         ')' => any.value(Token::Close),
-        '@' => any.value(Token::Reserved(AUDIENCES_ARE_RESERVED)),
+        ',' => any.value(Token::Comma),
+        '@' => audience,
         '"' => quoted,
         c if is_bare(c) => bare,
         _ => any.map(Token::Stray),
     }
     .parse_next(input)
+}
+
+/// Whether an audience may be called so: 1 to [`MAX_AUDIENCE_BYTES`] bytes of letters and digits of any script, `_`, `.`,
+/// `:` and `-`.
+pub fn is_audience_name(name: &str) -> bool {
+    (1..=MAX_AUDIENCE_BYTES).contains(&name.len()) && name.chars().all(is_bare)
 }
 
 /// Whether a name may have this character without standing in quotes: letters and digits of any script, `_ . : -`.
@@ -176,6 +190,18 @@ fn bare(input: &mut Input<'_>) -> Result<Token, Fault> {
         Some(token) => Ok(token.clone()),
         None => name(input, start, word.to_owned()),
     }
+}
+
+fn audience(input: &mut Input<'_>) -> Result<Token, Fault> {
+    let start = input.current_token_start();
+    '@'.parse_next(input)?;
+    let name: &str = take_while(0.., is_bare).parse_next(input)?;
+    if is_audience_name(name) {
+        return Ok(Token::Audience(name.to_owned()));
+    }
+    let expected =
+        format!("an audience's name behind `@` (1 to {MAX_AUDIENCE_BYTES} bytes: letters, digits, `_ . : -`)");
+    Err(Fault { at: start, expected, found: format!("one of {} bytes", name.len()) })
 }
 
 fn quoted(input: &mut Input<'_>) -> Result<Token, Fault> {
@@ -282,9 +308,26 @@ mod tests {
 
     #[test]
     fn words_around_keywords_are_names() {
-        assert_eq!(tokens("android nota or.x and. AT").unwrap()[..4], ["android", "nota", "or.x", "and."].map(segment));
-        assert!(matches!(tokens("At").unwrap()[..], [Token::Reserved(_)]));
-        assert!(matches!(tokens("@a").unwrap()[..], [Token::Reserved(_), Token::Segment(_)]));
+        assert_eq!(
+            tokens("android nota or.x and. at.x").unwrap(),
+            ["android", "nota", "or.x", "and.", "at.x"].map(segment)
+        );
+        assert_eq!(tokens("At WITHIN").unwrap(), [Token::At, Token::Within]);
+        assert_eq!(tokens("least of 7 days").unwrap(), ["least", "of", "7", "days"].map(segment));
+    }
+
+    #[test]
+    fn audiences_begin_with_an_at_sign() {
+        let audience = |name: &str| Token::Audience(name.to_owned());
+        let expected = [audience("autumn"), Token::Comma, audience("and"), audience("1.a:b_c-d")];
+        assert_eq!(tokens("@autumn,@and @1.a:b_c-d").unwrap(), expected);
+        assert_eq!(tokens("@a.*").unwrap(), [audience("a."), Token::Stray('*')]);
+        assert!(tokens(&format!("@{}", "a".repeat(128))).is_ok());
+        for (text, at, found) in [("a @", 2, "0 bytes"), ("@ a", 0, "0 bytes"), ("@\"a\"", 0, "0 bytes")] {
+            let fault = tokens(text).unwrap_err();
+            assert!(fault.at == at && fault.found.contains(found), "{text}: {fault:?}");
+        }
+        assert_eq!(tokens(&format!("@{}", "é".repeat(65))).unwrap_err().found, "one of 130 bytes");
     }
 
     #[test]

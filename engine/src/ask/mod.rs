@@ -1,19 +1,25 @@
 //! Questions: from the text of an expression to an exact count, and from a visitor to the names of his or her segments.
 //!
-//! text -> [`lex`] -> [`parse`] -> [`expr`] -> [`plan`] (per shard) -> [`evaluate`] -> [`size`] -> [`disclose`]; a visitor takes the
-//! short way through [`lookup`]. [`touched`] says what changes in memory add to both. Everything here is a function of a snapshot and a `now`: no clock, no chance, no I/O
+//! text -> [`lex`] -> [`parse`] -> [`expr`] -> [`expand`] -> [`plan`] (per shard) -> [`evaluate`] -> [`size`] -> [`disclose`], or
+//! [`members`] instead of a size; a visitor takes the short way through [`lookup`]. [`touched`] says what changes in memory add to both. Everything here is a function of a snapshot and a `now`: no clock, no chance, no I/O
 //! but the snapshot's own.
 
+pub mod conjunction;
 pub mod disclose;
 pub mod error;
 pub mod evaluate;
+pub mod expand;
 pub mod expr;
 pub mod lex;
 pub mod lookup;
+pub mod members;
+pub mod moment;
 pub mod nearest;
 pub mod parse;
 pub mod plan;
+pub mod sets;
 pub mod size;
+mod tally;
 pub mod touched;
 
 #[cfg(test)]

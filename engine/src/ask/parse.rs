@@ -4,32 +4,39 @@
 //! expression  = conjunction { "or" conjunction }
 //! conjunction = negation { "and" negation }
 //! negation    = "not" negation | operand
-//! operand     = "(" expression ")" | segment | prefix
+//! operand     = "(" expression ")" | threshold | audience | set [ "within" number unit ]
+//! threshold   = "at" "least" number "of" "(" expression { "," expression } ")"      at least 2 of (a, b or c, d)
+//! audience    = "@" directly followed by 1 to 128 bytes of what a bare segment has     @autumn
+//! set         = segment | prefix
 //! segment     = bare | quoted
 //! prefix      = segment that ends in a dot, directly followed by "*"       interest.*   "art & music."*
 //! bare        = letters and digits of any script, "_" "." ":" "-"; not a keyword
 //! quoted      = '"' any characters, with \" for a quote and \\ for a backslash '"'
+//! unit        = "minute" | "hour" | "day" | "week", each also with an "s"                interest.* within 7 days
 //! ```
 //! So `or` binds more loosely than `and`, and `and` more loosely than `not`: `a or not b and c` is
 //! `a or ((not b) and c)`. Blanks may stand between any two tokens and are needed only between two bare words. Keywords
-//! (`and`, `or`, `not`, and `at` and `within`, which are reserved) are read in any mix of ASCII cases; a segment with
-//! such a name is written in quotes. Names keep their case.
+//! (`and`, `or`, `not`, `at` and `within`) are read in any mix of ASCII cases; a segment with such a name is written in
+//! quotes. Names keep their case. A threshold asks for 1 or more of its operands, and for no more than it has; the number
+//! of a span is 1 or more.
 
 use thiserror::Error;
+use usher_index::Span;
 
 use super::expr::Expr;
-use super::lex::{Fault, Lexeme, Lexer, Token};
+use super::lex::{Fault, Lexeme, Lexer, Token, UNITS};
 
 /// The longest expression, in bytes of UTF-8.
 pub const MAX_EXPRESSION_BYTES: usize = 4 << 10;
-/// How many parentheses and `not`s may be open around one place: bounds the recursion here and in every walk of a tree.
+/// How many parentheses, those of `at least` too, and `not`s may be open around one place: bounds the recursion here and in every walk of a tree.
 pub const MAX_DEPTH: usize = 64;
-/// How many segments and prefixes one expression may name, repeated ones included.
+/// How many segments, prefixes and audiences one expression may name, repeated ones included.
 pub const MAX_LEAVES: usize = 256;
 
-const OPERAND: &str = "a segment, `prefix.*`, `not` or `(`";
+const OPERAND: &str = "a segment, `prefix.*`, `@audience`, `at least`, `not` or `(`";
 const OPERATOR: &str = "`and`, `or` or the end of the expression";
 const OPERATOR_WITHIN: &str = "`and`, `or` or `)`";
+const OPERATOR_LISTED: &str = "`and`, `or`, `,` or `)`";
 
 /// Why a text is no expression.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -120,16 +127,79 @@ impl Parser<'_> {
     fn operand(&mut self) -> Result<Expr, Fault> {
         let leaf = match &self.next.token {
             Token::Open => return self.parenthesised(),
+            Token::At => return self.at_least(),
             Token::Segment(name) => Expr::Segment(name.clone()),
             Token::Prefix(prefix) => Expr::Prefix(prefix.clone()),
+            Token::Audience(name) => Expr::Audience(name.clone()),
             _ => return Err(self.misplaced(OPERAND.to_owned())),
         };
         if self.leaves == MAX_LEAVES {
-            return Err(self.misplaced(format!("at most {MAX_LEAVES} segments and prefixes")));
+            return Err(self.misplaced(format!("at most {MAX_LEAVES} segments, prefixes and audiences")));
         }
         self.leaves += 1;
         self.bump()?;
-        Ok(leaf)
+        match (&self.next.token, &leaf) {
+            (Token::Within, Expr::Segment(_) | Expr::Prefix(_)) => self.within(leaf),
+            _ => Ok(leaf),
+        }
+    }
+
+    fn within(&mut self, leaf: Expr) -> Result<Expr, Fault> {
+        self.bump()?;
+        let number = self.next.clone();
+        let count = self.number("a number of minutes, hours, days or weeks, as in `within 7 days`")?;
+        let word = self.lexer.source(&self.next).to_ascii_lowercase();
+        let is_word = |(unit, _): &&(&str, u32)| word.strip_prefix(unit).is_some_and(|rest| matches!(rest, "" | "s"));
+        let Some((_, seconds)) = UNITS.iter().find(is_word) else {
+            return Err(self.misplaced("`minutes`, `hours`, `days` or `weeks`".to_owned()));
+        };
+        let Some(span) = count.checked_mul(*seconds).map(Span::from_secs) else {
+            return Err(self.fault(&number, "a span of at most 136 years".to_owned()));
+        };
+        self.bump()?;
+        Ok(Expr::Within { of: Box::new(leaf), span })
+    }
+
+    fn at_least(&mut self) -> Result<Expr, Fault> {
+        self.descend()?;
+        self.bump()?;
+        self.word("least", "`least`, as in `at least 2 of (a, b, c)` (a segment called at is written \"at\")")?;
+        let number = self.next.clone();
+        let n = self.number("a number from 1 to that of the operands, as in `at least 2 of (a, b, c)`")?;
+        self.word("of", "`of`, as in `at least 2 of (a, b, c)`")?;
+        if self.next.token != Token::Open {
+            return Err(self.misplaced("`(`, as in `at least 2 of (a, b, c)`".to_owned()));
+        }
+        let mut of = Vec::new();
+        while of.is_empty() || self.next.token == Token::Comma {
+            self.bump()?;
+            of.push(self.expression()?);
+        }
+        if self.next.token != Token::Close {
+            return Err(self.misplaced(OPERATOR_LISTED.to_owned()));
+        }
+        if n as usize > of.len() {
+            return Err(self.fault(&number, format!("a number from 1 to {}, that of the operands", of.len())));
+        }
+        self.depth -= 1;
+        self.bump()?;
+        Ok(Expr::AtLeast { n, of })
+    }
+
+    /// Passes a word that is none of the keywords.
+    fn word(&mut self, word: &str, expected: &str) -> Result<(), Fault> {
+        if !self.lexer.source(&self.next).eq_ignore_ascii_case(word) {
+            return Err(self.misplaced(expected.to_owned()));
+        }
+        self.bump()
+    }
+
+    /// Passes a whole number of 1 or more.
+    fn number(&mut self, expected: &str) -> Result<u32, Fault> {
+        let number = self.lexer.source(&self.next).parse().ok().filter(|number| *number > 0);
+        let number = number.ok_or_else(|| self.misplaced(expected.to_owned()))?;
+        self.bump()?;
+        Ok(number)
     }
 
     fn parenthesised(&mut self) -> Result<Expr, Fault> {
@@ -159,23 +229,34 @@ impl Parser<'_> {
 
     /// The fault of the token that comes next.
     fn misplaced(&self, expected: String) -> Fault {
-        let mut found = self.lexer.describe(&self.next);
-        match self.next.token {
-            Token::Close if expected == OPERATOR => found.push_str(" (it closes nothing)"),
-            Token::Segment(_) if [OPERATOR, OPERATOR_WITHIN].contains(&expected.as_str()) => {
-                found.push_str(" (a name with blanks needs double quotes)");
-            }
-            _ => {}
-        }
-        Fault { at: self.next.start, expected, found }
+        let advice = match self.next.token {
+            Token::Close if expected == OPERATOR => " (it closes nothing)",
+            Token::Segment(_) if is_operator(&expected) => " (a name with blanks needs double quotes)",
+            Token::Within if is_operator(&expected) => " (it stands only behind one segment or `prefix.*`)",
+            Token::Within => " (a segment of that name is written \"within\")",
+            Token::Comma => " (in a name it needs double quotes around the name)",
+            _ => "",
+        };
+        let Fault { at, expected, found } = self.fault(&self.next, expected);
+        Fault { at, expected, found: found + advice }
     }
+
+    fn fault(&self, lexeme: &Lexeme, expected: String) -> Fault {
+        Fault { at: lexeme.start, expected, found: self.lexer.describe(lexeme) }
+    }
+}
+
+fn is_operator(expected: &str) -> bool {
+    [OPERATOR, OPERATOR_WITHIN, OPERATOR_LISTED].contains(&expected)
 }
 
 #[cfg(test)]
 mod tests {
+    use usher_index::Span;
+
     use super::{MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_LEAVES, parse};
     use crate::ask::expr::Expr;
-    use crate::ask::expr::Expr::{And, Not, Or, Prefix, Segment};
+    use crate::ask::expr::Expr::{And, AtLeast, Audience, Not, Or, Prefix, Segment, Within};
     use crate::ask::sample::Dice;
 
     fn s(name: &str) -> Expr {
@@ -233,15 +314,54 @@ mod tests {
         let error = parse("théâtre and").unwrap_err();
         assert_eq!((error.column, error.found.as_str()), (12, "the end of the expression"));
         let text = error.to_string();
-        assert_eq!(text, "column 12: expected a segment, `prefix.*`, `not` or `(`, found the end of the expression");
+        let expected = "a segment, `prefix.*`, `@audience`, `at least`, `not` or `(`";
+        assert_eq!(text, format!("column 12: expected {expected}, found the end of the expression"));
     }
 
-    /// A segment or prefix with a name of odd characters.
+    fn recent(of: Expr, secs: u32) -> Expr {
+        Within { of: Box::new(of), span: Span::from_secs(secs) }
+    }
+
+    #[test]
+    fn thresholds_spans_and_audiences_are_operands() {
+        let (a, b, c) = (|| s("a"), || s("b"), || s("c"));
+        let two_of = |of| AtLeast { n: 2, of };
+        for (text, tree) in [
+            ("at least 2 of (a, b, c)", two_of(vec![a(), b(), c()])),
+            ("AT Least 2 OF(a,b or c,not a)", two_of(vec![a(), Or(vec![b(), c()]), not(a())])),
+            ("at least 1 of (a)", AtLeast { n: 1, of: vec![a()] }),
+            ("not at least 2 of (a, b) and c", And(vec![not(two_of(vec![a(), b()])), c()])),
+            ("at least 2 of (at least 2 of (a, b), c)", two_of(vec![two_of(vec![a(), b()]), c()])),
+            ("not a within 7 days", not(recent(a(), 7 * 86_400))),
+            (
+                "a within 1 day and x.* Within 2 WEEKS",
+                And(vec![recent(a(), 86_400), recent(Prefix("x.".into()), 1_209_600)]),
+            ),
+            ("a within 90 minutes or b within 1 hour", Or(vec![recent(a(), 5_400), recent(b(), 3_600)])),
+            ("least within 7 days and of and days", And(vec![recent(s("least"), 604_800), s("of"), s("days")])),
+            ("@a or @and", Or(vec![Audience("a".into()), Audience("and".into())])),
+        ] {
+            assert_eq!(parse(text).as_ref(), Ok(&tree), "{text}");
+        }
+    }
+
+    /// A leaf of any kind with a name of odd characters.
     fn odd_leaf(dice: &mut Dice) -> Expr {
-        let pieces =
-            ["a", "Z", "9", ".", ":", "-", "_", " ", "\"", "\\", "é", "*", "(", "and", "not", "@", "日", "\u{301}"];
-        let name = (0..=dice.below(5)).map(|_| pieces[dice.below(pieces.len() as u64) as usize]).collect();
-        if dice.below(2) == 0 { Segment(name) } else { Prefix(name + ".") }
+        let pieces = [
+            "a", "Z", "9", ".", ":", "-", "_", " ", "\"", "\\", "é", "*", "(", ",", "and", "not", "at", "within", "@",
+            "日", "\u{301}",
+        ];
+        let mut some = |from: &[&str]| -> String {
+            (0..=dice.below(5)).map(|_| from[dice.below(from.len() as u64) as usize]).collect()
+        };
+        let (bare, name) = (some(&pieces[..7]), some(&pieces));
+        let named = if dice.below(2) == 0 { Segment(name) } else { Prefix(name + ".") };
+        match dice.below(6) {
+            0 => Audience(bare),
+            1 => recent(named, 60 * (1 + dice.below(20_000) as u32)),
+            2 => recent(named, 86_400 * (1 + dice.below(400) as u32)),
+            _ => named,
+        }
     }
 
     #[test]

@@ -5,15 +5,28 @@
 //! conjunction, as what it is without, so that `a and not b` never builds the complement of `b`. As a [`Conjunction`] it
 //! is counted block by block.
 
-use usher_index::Shard;
+use usher_index::{Shard, Tick};
 
+use super::conjunction::{Conjunction, Nested, Threshold, Union};
 use super::expr::Expr;
+use super::moment::Moment;
+use super::sets::first_recent;
 
 /// An expression in the terms of one shard.
 #[derive(Clone, Debug)]
 pub struct Plan {
     node: Node,
     knows_all: bool,
+    asked: Vec<Asked>,
+}
+
+/// A set that no image has: whose entry of one of the ranks is live and was observed at `since` or later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Of which segments, ascending.
+    pub ranks: Vec<u32>,
+    /// From when on.
+    pub since: Tick,
 }
 
 /// A set of live visitors of the shard.
@@ -24,10 +37,12 @@ struct Node(Set);
 enum Set {
     /// Visitors with at least one live membership.
     Everyone,
-    /// Who is in a segment of one of these ranks, ascending; of none: nobody.
+    /// Who is in a set of one of these ranks, ascending; of none: nobody.
     Ranks(Vec<u32>),
     /// Who is in one of these: neither `Everyone` nor `Any`, at most one `Ranks`, at least two in all.
     Any(Vec<Node>),
+    /// Who is in so many of these, 2 or more and fewer than all. None is `Everyone` or nobody.
+    AtLeast { n: u32, of: Vec<Node> },
     /// Who is in every set of `of` and in none of `without`. `of` has no `All`, and `Everyone` only when it has nothing else.
     All { of: Vec<Node>, without: Vec<Node> },
 }
@@ -39,21 +54,37 @@ impl From<Set> for Node {
 }
 
 impl Plan {
-    /// Resolves the names of `expr` in `shard`. Time: a search a name, and the number of segments of each prefix.
-    pub fn new(expr: &Expr, shard: &Shard) -> Self {
-        let mut knows_all = true;
+    /// Resolves the names of `expr` in `shard`, at this moment. Time: a search a name, and the number of segments of each
+    /// prefix.
+    pub fn new(expr: &Expr, shard: &Shard, at: Moment) -> Self {
+        let (mut knows_all, mut asked) = (true, Vec::new());
         let node = resolve(expr, &mut |leaf| {
             let ranks = match leaf {
-                Leaf::Segment(name) => shard.rank(name).map_or(Vec::new(), |rank| vec![rank]),
-                Leaf::Prefix(prefix) => shard.ranks_with_prefix(prefix),
+                Expr::Within { of, .. } => ranks_of(of, shard),
+                named => ranks_of(named, shard),
             };
             knows_all &= !ranks.is_empty();
-            ranks
+            match leaf {
+                Expr::Within { span, .. } if !ranks.is_empty() => {
+                    let wanted = Asked { ranks, since: at.since(*span) };
+                    let place = asked.iter().position(|known| *known == wanted).unwrap_or_else(|| {
+                        asked.push(wanted);
+                        asked.len() - 1
+                    });
+                    vec![first_recent(shard) + place as u32]
+                }
+                _ => ranks,
+            }
         });
-        Plan { node, knows_all }
+        Plan { node, knows_all, asked }
     }
 
-    /// Whether the shard has a segment for every name and prefix.
+    /// What it asks for that no image has: the sets of the ranks behind *everyone*, in their order.
+    pub fn asked(&self) -> &[Asked] {
+        &self.asked
+    }
+
+    /// Whether the shard has a segment for every name and prefix, and there is no audience.
     pub fn knows_all(&self) -> bool {
         self.knows_all
     }
@@ -78,18 +109,40 @@ impl Node {
     }
 }
 
-enum Leaf<'e> {
-    Segment(&'e str),
-    Prefix(&'e str),
+/// The ranks of a segment or a prefix, ascending; of anything else none.
+fn ranks_of(leaf: &Expr, shard: &Shard) -> Vec<u32> {
+    match leaf {
+        Expr::Segment(name) => shard.rank(name).map_or(Vec::new(), |rank| vec![rank]),
+        Expr::Prefix(prefix) => shard.ranks_with_prefix(prefix),
+        _ => Vec::new(),
+    }
 }
 
-fn resolve(expr: &Expr, ranks: &mut impl FnMut(Leaf<'_>) -> Vec<u32>) -> Node {
+/// `ranks` is asked for every segment, prefix, audience and `within`.
+fn resolve(expr: &Expr, ranks: &mut impl FnMut(&Expr) -> Vec<u32>) -> Node {
+    let mut each =
+        |operands: &[Expr]| -> Vec<Node> { operands.iter().map(|operand| resolve(operand, ranks)).collect() };
     match expr {
-        Expr::Segment(name) => Set::Ranks(ranks(Leaf::Segment(name))).into(),
-        Expr::Prefix(prefix) => any(vec![Set::Ranks(ranks(Leaf::Prefix(prefix))).into()]),
-        Expr::Or(operands) => any(operands.iter().map(|operand| resolve(operand, ranks)).collect()),
-        Expr::And(operands) => all(operands.iter().map(|operand| resolve(operand, ranks)).collect(), Vec::new()),
+        Expr::Or(operands) => any(each(operands)),
+        Expr::And(operands) => all(each(operands), Vec::new()),
+        Expr::AtLeast { n, of } => at_least(*n, each(of)),
         Expr::Not(operand) => all(Vec::new(), vec![resolve(operand, ranks)]),
+        Expr::Segment(_) | Expr::Prefix(_) | Expr::Audience(_) | Expr::Within { .. } => Set::Ranks(ranks(expr)).into(),
+    }
+}
+
+/// Who is in `n` of the sets or more, in normal form.
+fn at_least(n: u32, sets: Vec<Node>) -> Node {
+    let everyone = sets.iter().filter(|set| set.is_everyone()).count();
+    let mut of = sets;
+    of.retain(|set| !set.is_everyone() && !set.is_nobody());
+    let n = (n as usize).saturating_sub(everyone);
+    match n {
+        0 => Set::Everyone.into(),
+        1 => any(of),
+        n if n > of.len() => Node::nobody(),
+        n if n == of.len() => all(of, Vec::new()),
+        n => Set::AtLeast { n: n as u32, of }.into(),
     }
 }
 
@@ -102,7 +155,7 @@ fn any(sets: Vec<Node>) -> Node {
             Set::Everyone => return node,
             Set::Ranks(more) => ranks.extend(more),
             Set::Any(inner) => pending.extend(inner),
-            Set::All { .. } => others.push(node),
+            Set::All { .. } | Set::AtLeast { .. } => others.push(node),
         }
     }
     ranks.sort_unstable();
@@ -125,7 +178,7 @@ fn all(of: Vec<Node>, without: Vec<Node>) -> Node {
                     of.extend(inner);
                     without.extend(inner_without);
                 }
-                Set::Ranks(_) | Set::Any(_) => kept.push(node),
+                Set::Ranks(_) | Set::Any(_) | Set::AtLeast { .. } => kept.push(node),
             }
         } else if let Some(node) = without.pop() {
             match node.0 {
@@ -134,7 +187,7 @@ fn all(of: Vec<Node>, without: Vec<Node>) -> Node {
                 Set::Any(inner) => without.extend(inner),
                 // Every set lies within everyone: to leave out the complement of a set is to keep the set.
                 Set::All { of: inner, without: kept } if inner.iter().all(Node::is_everyone) => of.push(any(kept)),
-                Set::All { .. } => others_without.push(node),
+                Set::All { .. } | Set::AtLeast { .. } => others_without.push(node),
             }
         } else {
             break;
@@ -162,34 +215,6 @@ impl Plan {
     }
 }
 
-/// Who is in every union of `of`, at least one, and not in `without`.
-#[derive(Clone, Debug, Default)]
-pub struct Conjunction {
-    /// The unions.
-    pub of: Vec<Union>,
-    /// Who is left out.
-    pub without: Union,
-}
-
-/// Who is in a segment of one of the ranks, or in one of the conjunctions.
-#[derive(Clone, Debug, Default)]
-pub struct Union {
-    /// Ranks of segments, or of *everyone*.
-    pub ranks: Vec<u32>,
-    /// What is no segment.
-    pub nested: Vec<Conjunction>,
-}
-
-impl Conjunction {
-    /// Calls `each` for every rank, repeated ones too.
-    pub fn each_rank(&self, each: &mut impl FnMut(u32)) {
-        for union in self.of.iter().chain([&self.without]) {
-            union.ranks.iter().for_each(|&rank| each(rank));
-            union.nested.iter().for_each(|nested| nested.each_rank(each));
-        }
-    }
-}
-
 fn conjunction(node: Node, everyone: u32) -> Conjunction {
     let Set::All { of, without } = node.0 else {
         return Conjunction { of: vec![union([node], everyone)], without: Union::default() };
@@ -209,7 +234,11 @@ fn union(nodes: impl IntoIterator<Item = Node>, everyone: u32) -> Union {
                 joined.ranks.extend(inner.ranks);
                 joined.nested.extend(inner.nested);
             }
-            Set::All { .. } => joined.nested.push(conjunction(node, everyone)),
+            Set::All { .. } => joined.nested.push(Nested::All(conjunction(node, everyone))),
+            Set::AtLeast { n, of } => {
+                let of = of.into_iter().map(|node| conjunction(node, everyone)).collect();
+                joined.nested.push(Nested::AtLeast(Threshold { n, of }));
+            }
         }
     }
     joined
@@ -217,15 +246,18 @@ fn union(nodes: impl IntoIterator<Item = Node>, everyone: u32) -> Union {
 
 #[cfg(test)]
 mod tests {
-    use super::{Leaf, Node, Set, resolve};
+    use super::{Node, Set, resolve};
+    use crate::ask::expr::Expr;
     use crate::ask::parse::parse;
 
-    /// The normal form, where the names `a` to `f` have the ranks 0 to 5, `x.*` means `a` to `c`, and others nobody.
+    /// The normal form, where the names `a` to `f` have the ranks 0 to 5, `x.*` means `a` to `c`, a `within` has rank 9, and
+    /// others are nobody.
     fn planned(text: &str) -> String {
-        let mut ranks = |leaf: Leaf<'_>| match leaf {
-            Leaf::Segment(name) => "abcdef".find(name).map(|rank| rank as u32).into_iter().collect(),
-            Leaf::Prefix("x.") => vec![0, 1, 2],
-            Leaf::Prefix(_) => Vec::new(),
+        let mut ranks = |leaf: &Expr| match leaf {
+            Expr::Segment(name) => "abcdef".find(&**name).map(|rank| rank as u32).into_iter().collect(),
+            Expr::Prefix(prefix) if prefix == "x." => vec![0, 1, 2],
+            Expr::Within { .. } => vec![9],
+            _ => Vec::new(),
         };
         shown(&resolve(&parse(text).unwrap(), &mut ranks))
     }
@@ -240,6 +272,7 @@ mod tests {
             Set::Everyone => "everyone".to_owned(),
             Set::Ranks(ranks) => format!("{ranks:?}"),
             Set::Any(sets) => format!("any({})", list(sets)),
+            Set::AtLeast { n, of } => format!("{n} of ({})", list(of)),
             Set::All { of, without } if without.is_empty() => format!("all({})", list(of)),
             Set::All { of, without } => format!("all({} without {})", list(of), list(without)),
         }
@@ -270,6 +303,17 @@ mod tests {
             ("c and not not (a and b)", "all([0] [1] [2])"),
             ("not (not a or b)", "all([0] without [1])"),
             ("a or not b", "any([0] all(everyone without [1]))"),
+            ("b or a within 1 day", "[1, 9]"),
+            ("a and @b", "[]"),
+            ("at least 2 of (a, b, c)", "2 of ([0] [1] [2])"),
+            ("at least 2 of (a, a, nobody, c or d)", "2 of ([0] [0] [2, 3])"),
+            ("at least 1 of (a, b, c and d)", "any([0, 1] all([2] [3]))"),
+            ("at least 3 of (a, b, c or d)", "all([0] [1] [2, 3])"),
+            ("at least 3 of (a, b, nobody)", "[]"),
+            ("at least 2 of (a, b, not nobody)", "[0, 1]"),
+            ("at least 1 of (a, not nobody)", "everyone"),
+            ("a and not at least 2 of (b, c, d)", "all([0] without 2 of ([1] [2] [3]))"),
+            ("not at least 2 of (b, c, d)", "all(everyone without 2 of ([1] [2] [3]))"),
         ] {
             assert_eq!(planned(text), plan, "{text}");
         }

@@ -1,6 +1,6 @@
 //! Small indexes and random trees for the tests of this module.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 use usher_index::containers::Policy;
@@ -23,17 +23,22 @@ pub struct Sample {
 impl Sample {
     /// An index of (visitor, segment, hours of life) rows, all observed when it is made; no hours: a removal.
     pub fn new<'r>(rows: impl IntoIterator<Item = (&'r str, &'r str, u32)>) -> Self {
+        Self::dated(rows.into_iter().map(|(visitor, segment, hours)| (visitor, segment, 0, hours)))
+    }
+
+    /// An index of (visitor, segment, hours before it is made, hours of life from then on) rows.
+    pub fn dated<'r>(rows: impl IntoIterator<Item = (&'r str, &'r str, u32, u32)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = Key::from_bytes([7; 32]);
         let writer = Writer::open(folder.path(), key.clone()).unwrap();
         let mut admission = writer.admission("sample", IdType::default(), None, Self::at(0)).unwrap();
         let mut batch = Batch::new("sample");
-        for (visitor, segment, hours) in rows {
+        for (visitor, segment, ago, hours) in rows {
             let row = Row {
                 visitor: VisitorId::new(visitor).unwrap(),
                 segment,
                 id_type: None,
-                observed: None,
+                observed: Some(Self::at(-i64::from(ago))),
                 ttl: Some(Span::from_secs(hours * HOUR as u32)),
                 expires: None,
                 remove: hours == 0,
@@ -92,22 +97,45 @@ impl Dice {
     /// A tree with every operator, over the leaves that `leaf` makes.
     pub fn tree(&mut self, depth: u64, leaf: &impl Fn(&mut Dice) -> Expr) -> Expr {
         let operands = |dice: &mut Dice| (0..2 + dice.below(2)).map(|_| dice.tree(depth - 1, leaf)).collect();
-        match self.below(if depth == 0 { 1 } else { 8 }) {
+        match self.below(if depth == 0 { 1 } else { 10 }) {
             0 | 1 => leaf(self),
             2 | 3 => Expr::Not(Box::new(self.tree(depth - 1, leaf))),
             4 | 5 => Expr::And(operands(self)),
-            _ => Expr::Or(operands(self)),
+            6 | 7 => Expr::Or(operands(self)),
+            _ => {
+                let mut of: Vec<Expr> = operands(self);
+                of.extend((0..self.below(4)).map(|_| self.tree(depth - 1, leaf)));
+                Expr::AtLeast { n: 1 + self.below(of.len() as u64) as u32, of }
+            }
         }
     }
 }
 
-/// Whether a visitor who is in the segments `of` is in the expression: the naive judge.
-pub fn holds(expr: &Expr, of: &BTreeSet<&str>) -> bool {
+/// The hours of the spans that [`with_spans`] asks for.
+const SPANS: [u32; 4] = [1, 2, 3, 6];
+
+/// Now and then asks for the leaf's recent members only.
+pub fn with_spans(dice: &mut Dice, leaf: Expr) -> Expr {
+    match dice.below(3) {
+        0 => Expr::Within { of: Box::new(leaf), span: Span::from_secs(SPANS[dice.below(4) as usize] * HOUR as u32) },
+        _ => leaf,
+    }
+}
+
+/// Whether a visitor who is in the segments `of`, observed so many hours ago each, is in the expression: the naive judge.
+pub fn holds(expr: &Expr, of: &BTreeMap<&str, i64>) -> bool {
     match expr {
-        Expr::Segment(name) => of.contains(name.as_str()),
-        Expr::Prefix(prefix) => of.iter().any(|name| name.starts_with(prefix)),
+        Expr::Segment(name) => of.contains_key(name.as_str()),
+        Expr::Prefix(prefix) => of.keys().any(|name| name.starts_with(prefix)),
+        Expr::Audience(_) => false,
+        Expr::Within { of: leaf, span } => {
+            let mut recent = of.clone();
+            recent.retain(|_, hours| *hours * HOUR < i64::from(span.secs()));
+            holds(leaf, &recent)
+        }
         Expr::And(operands) => operands.iter().all(|operand| holds(operand, of)),
         Expr::Or(operands) => operands.iter().any(|operand| holds(operand, of)),
+        Expr::AtLeast { n, of: operands } => operands.iter().filter(|o| holds(o, of)).count() >= *n as usize,
         Expr::Not(operand) => !holds(operand, of),
     }
 }

@@ -2,18 +2,19 @@
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::Serialize;
 use usher_index::overlay::{Overlay, View};
-use usher_index::{SegmentInfo, Shard, Snapshot, Sweep, Tick, Time};
+use usher_index::{SegmentInfo, Snapshot, Time};
 
+use super::conjunction::Conjunction;
 use super::error::AskError;
 use super::evaluate::{Evaluator, Workspace};
 use super::expr::Expr;
+use super::moment::Moment;
 use super::nearest::Nearest;
-use super::plan::{Conjunction, Plan};
+use super::sets::{Prepared, Sets};
 use super::touched::Change;
 
 /// From how much estimated work on a question is shared between threads. To wake a sleeping thread and to wait for it
@@ -29,7 +30,7 @@ const MEMBERS_A_NANO: Nanos = 4;
 /// Roughly what a bitmap of a block costs: 90 in the second cache, 150 in the third.
 const BITMAP_COST: Nanos = 150;
 /// For how many unknown names of one expression the nearest known one is looked for: each looks through every name.
-const MAX_SUGGESTIONS: usize = 8;
+pub(super) const MAX_SUGGESTIONS: usize = 8;
 
 /// Estimated time.
 type Nanos = u64;
@@ -44,14 +45,15 @@ thread_local! {
 pub struct Count {
     /// How many visitors, exactly.
     pub visitors: u64,
-    /// The names of the expression that no segment has, sorted by their UTF-8 bytes. They count as empty sets.
+    /// The names of the expression that no segment has, and audiences that nobody has put in; sorted by their UTF-8 bytes.
+    /// They count as empty sets.
     pub unknown: Vec<Unknown>,
 }
 
-/// A name in an expression that no segment has.
+/// A name in an expression that no segment or audience has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unknown {
-    /// The segment's name, or a prefix with its star (`intrest.*`).
+    /// The segment's name, a prefix with its star (`intrest.*`), or an audience's with its sign (`@autum`).
     pub name: String,
     /// The known name, or prefix with its star, that was probably meant.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,14 +68,14 @@ pub struct Unknown {
 /// # Errors
 /// When an image is damaged.
 pub fn count(snapshot: &Snapshot, overlay: &Overlay, expr: &Expr, now: Time) -> Result<Count, AskError> {
-    let tick = snapshot.tick().floor(now);
+    let at = Moment::new(snapshot.tick(), now);
     // The view is gone before the images are counted: a thread that waits for others may take on another count meanwhile.
-    let change = if overlay.is_empty() { Change::default() } else { Change::of(&overlay.at(tick), expr) };
-    let (visitors, all_known) = count_frozen(snapshot, expr, tick)?;
+    let change = if overlay.is_empty() { Change::default() } else { Change::of(&overlay.at(at.tick()), expr, at) };
+    let (visitors, all_known) = count_frozen(snapshot, expr, at)?;
     let unknown = match (all_known, overlay.is_empty()) {
         (true, _) => Vec::new(),
         (false, true) => unknown(snapshot, None, expr),
-        (false, false) => unknown(snapshot, Some(&overlay.at(tick)), expr),
+        (false, false) => unknown(snapshot, Some(&overlay.at(at.tick())), expr),
     };
     Ok(Count { visitors: change.apply(visitors), unknown })
 }
@@ -81,72 +83,60 @@ pub fn count(snapshot: &Snapshot, overlay: &Overlay, expr: &Expr, now: Time) -> 
 /// Counts the visitors of an expression as the images alone have them.
 ///
 /// Time: for each name and block with members of it, some nanoseconds for a few and up to 0.3 us for many, where no other
-/// name of a conjunction is without members; more where members are dead. Long questions are shared between the threads
+/// name of a conjunction is without members; more where members are dead. A `within` takes a look at the profile of each
+/// member, once a tick. Long questions are shared between the threads
 /// of the current rayon pool, short ones are answered by the caller's.
 ///
 /// # Errors
 /// When an image is damaged.
-pub fn count_images(snapshot: &Snapshot, expr: &Expr, tick: Tick) -> Result<u64, AskError> {
-    count_frozen(snapshot, expr, tick).map(|(visitors, _)| visitors)
+pub fn count_images(snapshot: &Snapshot, expr: &Expr, now: Time) -> Result<u64, AskError> {
+    count_frozen(snapshot, expr, Moment::new(snapshot.tick(), now)).map(|(visitors, _)| visitors)
 }
 
 /// The count, and whether one shard knows every name: then no name is unknown.
-fn count_frozen(snapshot: &Snapshot, expr: &Expr, tick: Tick) -> Result<(u64, bool), AskError> {
-    let (mut shards, mut all_known) = (Vec::with_capacity(snapshot.shards().len()), false);
-    for shard in snapshot.shards() {
-        let plan = Plan::new(expr, shard);
-        all_known |= plan.knows_all();
-        if !plan.is_nobody() {
-            shards.push((shard, plan.into_conjunction(shard.everyone_rank())));
-        }
-    }
-    let cost: Nanos = shards.iter().map(|(shard, plan)| cost(shard, plan)).sum();
-    let sweeps = sweeps(&shards, tick)?;
+fn count_frozen(snapshot: &Snapshot, expr: &Expr, at: Moment) -> Result<(u64, bool), AskError> {
+    let Prepared { parts, knows_all } = Prepared::new(snapshot, expr, at)?;
+    let cost: Nanos = parts.iter().map(|(sets, plan)| cost(sets, plan)).sum();
     if cost < PARALLEL_FROM {
-        let visitors = shards.iter().zip(&sweeps).try_fold(0, |sum, ((shard, plan), sweep)| {
-            let evaluator = Evaluator::new(plan, shard, sweep);
-            Ok::<u64, AskError>(sum + count_blocks(&evaluator, 0..shard.blocks())?)
+        let visitors = parts.iter().try_fold(0, |sum, (sets, plan)| {
+            let evaluator = Evaluator::new(plan, sets);
+            Ok::<u64, AskError>(sum + count_blocks(&evaluator, 0..sets.shard().blocks())?)
         })?;
-        return Ok((visitors, all_known));
+        return Ok((visitors, knows_all));
     }
-    let counts = shards.par_iter().zip(&sweeps).map(|((shard, plan), sweep)| {
-        let evaluator = Evaluator::new(plan, shard, sweep);
-        let tasks = (0..shard.blocks().div_ceil(MIN_BLOCKS_A_TASK)).into_par_iter();
+    let counts = parts.par_iter().map(|(sets, plan)| {
+        let (evaluator, blocks) = (Evaluator::new(plan, sets), sets.shard().blocks());
+        let tasks = (0..blocks.div_ceil(MIN_BLOCKS_A_TASK)).into_par_iter();
         let counts = tasks.map(|task| {
             let first = task * MIN_BLOCKS_A_TASK;
-            count_blocks(&evaluator, first..shard.blocks().min(first + MIN_BLOCKS_A_TASK))
+            count_blocks(&evaluator, first..blocks.min(first + MIN_BLOCKS_A_TASK))
         });
         counts.try_reduce(|| 0, |a, b| Ok(a + b))
     });
-    Ok((counts.try_reduce(|| 0, |a, b| Ok(a + b))?, all_known))
-}
-
-/// Who is dead in each shard; walked by several threads where it is not known yet.
-fn sweeps(shards: &[(&Shard, Conjunction)], tick: Tick) -> Result<Vec<Arc<Sweep>>, AskError> {
-    let known: Option<Vec<_>> = shards.iter().map(|(shard, _)| shard.known_at(tick)).collect();
-    match known {
-        Some(known) => Ok(known),
-        None => Ok(shards.par_iter().map(|(shard, _)| shard.at(tick)).collect::<Result<_, _>>()?),
-    }
+    Ok((counts.try_reduce(|| 0, |a, b| Ok(a + b))?, knows_all))
 }
 
 fn count_blocks(evaluator: &Evaluator<'_>, blocks: Range<usize>) -> Result<u64, AskError> {
-    WORKSPACE.with(|kept| {
-        let mut workspace = kept.take().unwrap_or_default();
-        let mut sum = 0;
-        for block in blocks {
-            sum += u64::from(evaluator.count(block, &mut workspace)?);
-        }
-        kept.set(Some(workspace));
-        Ok(sum)
+    with_workspace(|workspace| {
+        blocks.map(|block| Ok(u64::from(evaluator.count(block, workspace)?))).sum::<Result<u64, AskError>>()
     })
 }
 
-fn cost(shard: &Shard, plan: &Conjunction) -> Nanos {
-    let (blocks, mut sum) = (shard.blocks() as u64, 0);
+/// Lends the memory that this thread keeps from question to question.
+pub(super) fn with_workspace<R>(work: impl FnOnce(&mut Workspace) -> R) -> R {
+    WORKSPACE.with(|kept| {
+        let mut workspace = kept.take().unwrap_or_default();
+        let done = work(&mut workspace);
+        kept.set(Some(workspace));
+        done
+    })
+}
+
+fn cost(sets: &Sets<'_>, plan: &Conjunction) -> Nanos {
+    let (blocks, mut sum) = (sets.shard().blocks() as u64, 0);
     plan.each_rank(&mut |rank| {
         // The first block stands for all: visitors are in random order.
-        let members = u64::from(shard.upper_bound(0, rank));
+        let members = u64::from(sets.upper_bound(0, rank));
         sum += blocks * (SET_COST + (members / MEMBERS_A_NANO).min(BITMAP_COST));
     });
     sum
@@ -160,6 +150,7 @@ fn unknown(snapshot: &Snapshot, view: Option<&View<'_>>, expr: &Expr) -> Vec<Unk
         let known = match leaf {
             Expr::Prefix(prefix) => has_prefix(segments, prefix) || view.is_some_and(|view| view.knows_prefix(prefix)),
             Expr::Segment(name) => snapshot.segment(name).is_some() || view.is_some_and(|view| view.knows(name)),
+            Expr::Audience(_) => false,
             _ => true,
         };
         if !known {
@@ -197,11 +188,16 @@ fn plain_name(leaf: &Expr) -> String {
     }
 }
 
+/// Of a segment or a prefix. The names of audiences are known to those who put them in.
 fn nearest(known: &[&str], leaf: &Expr) -> Option<String> {
-    let Expr::Prefix(prefix) = leaf else {
-        let mut search = Nearest::new(&plain_name(leaf));
-        known.iter().for_each(|name| search.offer(name));
-        return search.finish();
+    let prefix = match leaf {
+        Expr::Prefix(prefix) => prefix,
+        Expr::Segment(name) => {
+            let mut search = Nearest::new(name);
+            known.iter().for_each(|name| search.offer(name));
+            return search.finish();
+        }
+        _ => return None,
     };
     let mut search = Nearest::new(prefix);
     let mut last = "";
@@ -216,22 +212,24 @@ fn nearest(known: &[&str], leaf: &Expr) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
-    use usher_index::Overlay;
     use usher_index::containers::Policy;
+    use usher_index::{Overlay, Pid};
 
     use super::{Unknown, count};
     use crate::ask::expr::Expr;
+    use crate::ask::members::{MembersError, each_member, members};
     use crate::ask::parse::parse;
-    use crate::ask::sample::{Dice, Sample, holds};
+    use crate::ask::sample::{Dice, Sample, holds, with_spans};
 
     fn some_leaf(dice: &mut Dice) -> Expr {
         let leaves = ["a.x", "a.y", "b.x", "b.y.z", "c", "nobody", "a.*", "b.*", "b.y.*", "nobody.*"];
-        parse(leaves[dice.below(leaves.len() as u64) as usize]).unwrap()
+        let leaf = parse(leaves[dice.below(leaves.len() as u64) as usize]).unwrap();
+        if dice.below(40) == 0 { Expr::Audience("nobody".to_owned()) } else { with_spans(dice, leaf) }
     }
 
-    /// Counts random trees while memberships die, and gives the sum of the counts.
+    /// Counts random trees while memberships die, lists their members, and gives the sum of the counts.
     fn check_against_the_naive_model(world: u64, visitors: usize, trees: u64) -> u64 {
         let mut dice = Dice(world);
         let visitors: Vec<String> = (0..visitors).map(|i| format!("v{i}")).collect();
@@ -239,25 +237,32 @@ mod tests {
         for visitor in &visitors {
             for (segment, one_in) in [("a.x", 2), ("a.y", 3), ("b.x", 5), ("b.y.z", 8), ("c", 9)] {
                 if dice.below(one_in) == 0 {
-                    rows.push((visitor.as_str(), segment, dice.below(6) as u32));
+                    let ago = dice.below(4) as u32;
+                    rows.push((visitor.as_str(), segment, ago, ago + dice.below(6) as u32));
                 }
             }
         }
-        let sample = Sample::new(rows.iter().copied());
+        let sample = Sample::dated(rows.iter().copied());
         let mut sum = 0;
         for seed in 0..trees {
             let mut dice = Dice(seed);
             let tree = dice.tree(4, &some_leaf);
-            let hours = dice.below(7);
-            let live_of = |visitor: &str| -> BTreeSet<&str> {
-                let live = rows.iter().filter(|&&(v, _, life)| v == visitor && u64::from(life) > hours);
-                live.map(|&(_, segment, _)| segment).collect()
+            let hours = dice.below(7) as i64;
+            let live_of = |visitor: &str| -> BTreeMap<&str, i64> {
+                let own = rows.iter().filter(|row| row.0 == visitor);
+                let live = own.filter(|row| i64::from(row.3) - i64::from(row.2) > hours);
+                live.map(|row| (row.1, hours + i64::from(row.2))).collect()
             };
-            let profiles = visitors.iter().map(|visitor| live_of(visitor)).filter(|live| !live.is_empty());
-            let expected = profiles.filter(|live| holds(&tree, live)).count() as u64;
-            let counted = count(&sample.snapshot, &Overlay::default(), &tree, Sample::at(hours as i64)).unwrap();
-            assert_eq!(counted.visitors, expected, "world {world}, tree {seed}, {hours} hours: {tree}");
-            sum += expected;
+            let profiles = visitors.iter().map(|visitor| (visitor, live_of(visitor)));
+            let inside = profiles.filter(|(_, live)| !live.is_empty() && holds(&tree, live));
+            let mut expected: Vec<Pid> = inside.map(|(visitor, _)| sample.pid(visitor)).collect();
+            expected.sort_unstable();
+            let (now, case) = (Sample::at(hours), format!("world {world}, tree {seed}, {hours} hours: {tree}"));
+            let counted = count(&sample.snapshot, &Overlay::default(), &tree, now).unwrap();
+            assert_eq!(counted.visitors, expected.len() as u64, "{case}");
+            let found = members(&sample.snapshot, &Overlay::default(), &tree, now, expected.len()).unwrap();
+            assert!(found == expected, "{case}");
+            sum += counted.visitors;
         }
         sum
     }
@@ -299,12 +304,27 @@ mod tests {
             ("(tenth or third) and (\"200th\" or rare) and not even", 0),
             ("third and (\"200th\" or rare)", 234),
             ("tenth or \"200th\" or rare", 14_000),
+            ("at least 2 of (even, third, tenth)", 32_667),
+            ("at least 2 of (even, third, tenth, \"200th\", rare)", 32_667),
+            ("at least 3 of (even, third, tenth, \"200th\") and not rare", 5_126),
+            ("even within 1 hour", 70_000),
+            ("third within 2 days and not even within 1 day and not nobody within 7 days", 23_333),
         ] {
             for snapshot in [&sample.snapshot, &fast] {
-                let counted = count(snapshot, &Overlay::default(), &parse(text).unwrap(), Sample::at(0)).unwrap();
+                let (overlay, tree) = (Overlay::default(), parse(text).unwrap());
+                let counted = count(snapshot, &overlay, &tree, Sample::at(0)).unwrap();
                 assert_eq!(counted.visitors, expected, "{text}");
+                let (mut told, mut last) = (0, None);
+                each_member(snapshot, &overlay, &tree, Sample::at(0), |pid| {
+                    assert!(last < Some(pid), "{text}: ascending");
+                    (told, last) = (told + 1, Some(pid));
+                })
+                .unwrap();
+                assert_eq!(told, expected, "{text}");
             }
         }
+        let too_many = members(&fast, &Overlay::default(), &parse("even").unwrap(), Sample::at(0), 69_999);
+        assert!(matches!(too_many, Err(MembersError::TooMany { bound: 69_999 })));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use roaring::{MultiOps, RoaringBitmap};
-use usher_index::Tick;
 use usher_index::overlay::{Side, Touched, View};
+use usher_index::{Pid, Tick};
 
 use super::expr::Expr;
 use super::lookup::Only;
+use super::moment::Moment;
 
 /// What the touched visitors change in a count of the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,9 +20,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// For an expression.
-    pub fn of(view: &View<'_>, expr: &Expr) -> Self {
-        Change { before: members(view.before(), expr).len(), after: members(view.after(), expr).len() }
+    /// For an expression, at the moment that the view shows.
+    pub fn of(view: &View<'_>, expr: &Expr, at: Moment) -> Self {
+        Change { before: members(view.before(), expr, at).len(), after: members(view.after(), expr, at).len() }
     }
 
     /// For one segment.
@@ -37,26 +38,87 @@ impl Change {
     }
 }
 
-fn members<'v>(side: Side<'v>, expr: &'v Expr) -> Cow<'v, RoaringBitmap> {
-    match expr {
-        Expr::Segment(name) => side.segment(name).map_or_else(Cow::default, Cow::Borrowed),
-        Expr::Prefix(prefix) => Cow::Owned(side.prefix(prefix).union()),
-        Expr::Or(operands) => {
-            let sets: Vec<_> = operands.iter().map(|operand| members(side, operand)).collect();
-            Cow::Owned(sets.iter().map(|set| &**set).union())
-        }
-        Expr::And(operands) => Cow::Owned(all(side, operands)),
-        Expr::Not(operand) => Cow::Owned(side.everyone() - &*members(side, operand)),
+/// Which touched visitors are in an expression and were not in the images, and the other way round.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Who is in it now, ascending.
+    pub joined: Vec<Pid>,
+    /// Whom only the images have in it, ascending.
+    pub left: Vec<Pid>,
+}
+
+impl Moved {
+    /// For an expression, at the moment that the view shows.
+    pub fn of(view: &View<'_>, expr: &Expr, at: Moment) -> Self {
+        let (before, after) = (members(view.before(), expr, at), members(view.after(), expr, at));
+        let pids = |ordinals: RoaringBitmap| {
+            let mut pids: Vec<Pid> = ordinals.iter().filter_map(|ordinal| view.pid(ordinal)).collect();
+            pids.sort_unstable();
+            pids
+        };
+        Moved { joined: pids(&*after - &*before), left: pids(&*before - &*after) }
     }
 }
 
+fn members<'v>(side: Side<'v>, expr: &'v Expr, at: Moment) -> Cow<'v, RoaringBitmap> {
+    match expr {
+        Expr::Segment(name) => side.segment(name).map_or_else(Cow::default, Cow::Borrowed),
+        Expr::Prefix(prefix) => Cow::Owned(side.prefix(prefix).union()),
+        Expr::Audience(_) => Cow::default(),
+        Expr::Within { of, span } => match &**of {
+            Expr::Segment(name) => Cow::Owned(side.recent(name, at.since(*span))),
+            Expr::Prefix(prefix) => Cow::Owned(side.recent_with_prefix(prefix, at.since(*span))),
+            _ => Cow::default(),
+        },
+        Expr::Or(operands) => {
+            let sets: Vec<_> = operands.iter().map(|operand| members(side, operand, at)).collect();
+            Cow::Owned(sets.iter().map(|set| &**set).union())
+        }
+        Expr::And(operands) => Cow::Owned(all(side, operands, at)),
+        Expr::AtLeast { n: 0, .. } => Cow::Borrowed(side.everyone()),
+        Expr::AtLeast { n, of } => Cow::Owned(at_least(*n, of.iter().map(|operand| members(side, operand, at)))),
+        Expr::Not(operand) => Cow::Owned(side.everyone() - &*members(side, operand, at)),
+    }
+}
+
+/// Who is in `n`, 1 or more, of the sets: the bits of everybody's counter are a set each, the lowest first.
+fn at_least<'v>(n: u32, sets: impl Iterator<Item = Cow<'v, RoaringBitmap>>) -> RoaringBitmap {
+    let mut planes: Vec<RoaringBitmap> = Vec::new();
+    for set in sets {
+        let mut carried = set.into_owned();
+        for plane in &mut planes {
+            let both = &*plane & &carried;
+            *plane ^= &carried;
+            carried = both;
+        }
+        if !carried.is_empty() {
+            planes.push(carried);
+        }
+    }
+    // More than any counter has bits for.
+    if n.checked_ilog2().is_some_and(|highest| highest as usize >= planes.len()) {
+        return RoaringBitmap::new();
+    }
+    // From the highest bit down: whose counter is greater so far, and whose is equal.
+    let (mut greater, mut equal) = (RoaringBitmap::new(), planes.iter().union());
+    for (bit, plane) in planes.iter().enumerate().rev() {
+        if n >> bit & 1 == 0 {
+            greater |= &equal & plane;
+            equal -= plane;
+        } else {
+            equal &= plane;
+        }
+    }
+    greater | equal
+}
+
 /// Who is in every operand; of none: everyone.
-fn all(side: Side<'_>, operands: &[Expr]) -> RoaringBitmap {
+fn all(side: Side<'_>, operands: &[Expr], at: Moment) -> RoaringBitmap {
     let (mut of, mut without) = (Vec::new(), Vec::new());
     for operand in operands {
         match operand {
-            Expr::Not(inner) => without.push(members(side, inner)),
-            _ => of.push(members(side, operand)),
+            Expr::Not(inner) => without.push(members(side, inner, at)),
+            _ => of.push(members(side, operand, at)),
         }
     }
     if of.is_empty() {
@@ -96,7 +158,7 @@ pub fn write(touched: &Touched, tick: Tick, only: &Only, into: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet, HashSet};
+    use std::collections::{BTreeMap, HashSet};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -106,8 +168,9 @@ mod tests {
 
     use crate::ask::expr::Expr;
     use crate::ask::lookup::{Lookup, NameTable, Only};
+    use crate::ask::members::members;
     use crate::ask::parse::parse;
-    use crate::ask::sample::{Dice, Sample, holds};
+    use crate::ask::sample::{Dice, Sample, holds, with_spans};
     use crate::ask::size::count;
 
     const SEGMENTS: [&str; 6] = ["a.x", "a.y", "b.x", "b.y.z", "c", "new.\"one\""];
@@ -120,22 +183,27 @@ mod tests {
     }
 
     impl Model {
-        /// The live segments of a visitor so many hours later, in their order.
-        fn live(&self, visitor: usize, hours: u32) -> BTreeSet<&'static str> {
+        /// The live segments of a visitor so many hours later, in their order, and how many hours ago each was observed.
+        fn live(&self, visitor: usize, hours: u32) -> BTreeMap<&'static str, i64> {
             let now = Tick::new(self.start + hours);
             let entries = self.profiles[visitor].iter().filter(|(_, entry)| entry.live(now));
-            if self.opted_out.contains(&visitor) { BTreeSet::new() } else { entries.map(|(name, _)| *name).collect() }
+            let entries = entries.filter(|_| !self.opted_out.contains(&visitor));
+            entries.map(|(name, entry)| (*name, i64::from(now.get()) - i64::from(entry.observed.get()))).collect()
         }
 
-        fn count(&self, expr: &Expr, hours: u32) -> u64 {
-            let live = (0..self.profiles.len()).map(|visitor| self.live(visitor, hours));
-            live.filter(|live| !live.is_empty() && holds(expr, live)).count() as u64
+        /// Who is in an expression, ascending.
+        fn members(&self, expr: &Expr, hours: u32, pids: &[Pid]) -> Vec<Pid> {
+            let live = pids.iter().enumerate().map(|(visitor, pid)| (pid, self.live(visitor, hours)));
+            let members = live.filter(|(_, live)| !live.is_empty() && holds(expr, live));
+            let mut members: Vec<Pid> = members.map(|(pid, _)| *pid).collect();
+            members.sort_unstable();
+            members
         }
 
         fn answer(&self, visitor: usize, hours: u32, only: &Only) -> String {
             let reason = if self.opted_out.contains(&visitor) { r#","reason":"opted_out""# } else { "" };
             let live = self.live(visitor, hours);
-            let wanted = live.into_iter().filter(|name| match only {
+            let wanted = live.into_keys().filter(|name| match only {
                 Only::Audiences => false,
                 Only::Prefix(prefix) => name.starts_with(&**prefix),
                 _ => true,
@@ -179,7 +247,8 @@ mod tests {
 
     fn some_leaf(dice: &mut Dice) -> Expr {
         let leaves = ["a.x", "a.y", "b.x", "b.y.z", "c", "nobody", "a.*", "b.*", "new.*", "\"new.\\\"one\\\"\""];
-        parse(leaves[dice.below(leaves.len() as u64) as usize]).unwrap()
+        let leaf = parse(leaves[dice.below(leaves.len() as u64) as usize]).unwrap();
+        with_spans(dice, leaf)
     }
 
     fn name(number: u32) -> Option<(Arc<str>, Arc<str>)> {
@@ -196,15 +265,16 @@ mod tests {
             let mut profile = BTreeMap::new();
             for segment in &SEGMENTS[..5] {
                 if dice.below(4) == 0 {
-                    let hours = dice.below(9) as u32;
-                    rows.push((visitor.as_str(), *segment, hours));
-                    let entry = Entry { observed: Tick::new(start), expiry: Tick::new(start + hours) };
+                    let (ago, hours) = (dice.below(5) as u32, dice.below(9) as u32);
+                    rows.push((visitor.as_str(), *segment, ago, hours));
+                    let observed = start - ago;
+                    let entry = Entry { observed: Tick::new(observed), expiry: Tick::new(observed + hours) };
                     profile.insert(*segment, entry);
                 }
             }
             model.profiles.push(profile);
         }
-        let sample = Sample::new(rows.iter().copied());
+        let sample = Sample::dated(rows.iter().copied());
         let pids: Vec<Pid> = visitors.iter().map(|visitor| sample.pid(visitor)).collect();
         let overlay = Overlay::new(&sample.snapshot, Bars::default()).unwrap();
         let names = NameTable::new(&sample.snapshot);
@@ -219,10 +289,12 @@ mod tests {
             overlay.apply(&sample.snapshot, &name, &changes).unwrap();
             let (hours, tree) = (dice.below(14) as u32, dice.tree(3, &some_leaf));
             let (now, case) = (Sample::at(hours.into()), format!("seed {seed}, step {step}, {hours} hours"));
-            let expected = model.count(&tree, hours);
+            let expected = model.members(&tree, hours, &pids);
             let counted = count(&sample.snapshot, &overlay, &tree, now).unwrap();
-            assert_eq!(counted.visitors, expected, "{case}: {tree}");
-            sum += expected;
+            assert_eq!(counted.visitors, expected.len() as u64, "{case}: {tree}");
+            let found = members(&sample.snapshot, &overlay, &tree, now, expected.len()).unwrap();
+            assert!(found == expected, "{case}: {tree}");
+            sum += counted.visitors;
             let only = &kinds[dice.below(4) as usize];
             let answers: Vec<String> = (0..pids.len()).map(|v| model.answer(v, hours, only)).collect();
             let mut together = Vec::new();

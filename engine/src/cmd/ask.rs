@@ -190,7 +190,9 @@ fn print_count(
     let counted = count(snapshot, overlay, expr, now)?;
     for unknown in &counted.unknown {
         let meant = unknown.nearest.as_ref().map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
-        writeln!(err, "warning: no segment is called `{}`: it counts as empty{meant}", unknown.name)?;
+        // A segment of such a name would have to be quoted to be asked for.
+        let kind = if unknown.name.starts_with('@') { "audience" } else { "segment" };
+        writeln!(err, "warning: no {kind} is called `{}`: it counts as empty{meant}", unknown.name)?;
     }
     if json {
         let visitors = Disclosed::exact(counted.visitors);
@@ -275,6 +277,13 @@ mod tests {
         let json = r#"{"visitors":{"exact":0},"unknown":[{"name":"interest.theater","nearest":"interest.theatre"}],"as_of":"2027-01-15T08:00:00Z"}"#;
         assert_eq!((code, out.trim_end()), (OK, json));
         assert!(err.contains("did you mean `interest.theatre`?"), "{err}");
+
+        let thresholds = "at least 2 of (interest.theatre, crm, interest.* within 1 day)";
+        assert_eq!(asked(thresholds, &now, &[]), (OK, "2\n".to_owned(), String::new()));
+        assert_eq!(asked("interest.* within 1 hour", &later, &[]).1, "0\n");
+        let (code, out, err) = asked("crm or @autumn", &now, &[]);
+        assert_eq!((code, out.as_str()), (OK, "1\n"));
+        assert_eq!(err, "warning: no audience is called `@autumn`: it counts as empty\n");
 
         let lookup = |more: &[&str]| ask(&[&["--data", &data, "--now", &now, "--visitor", "ben"], more].concat());
         let (code, out, _) = lookup(&["--key-file", &key]);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
-use usher_index::{Charter, Class, SegmentInfo, Span, Tick, Time};
+use usher_index::{Charter, Class, SegmentInfo, Span, Time};
 use usher_loader::time;
 
 use super::app::App;
@@ -54,7 +54,7 @@ pub async fn list(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
 
 fn listing(served: &Served, prefix: &str, now: Time) -> Result<Reply, AskError> {
     let tick = served.snapshot.tick().floor(now);
-    let images = sizes(served, tick)?;
+    let images = sizes(served, now)?;
     let of_images = served.snapshot.segments().iter().zip(images.iter());
     let of_images = of_images.filter(|(segment, _)| segment.name.starts_with(prefix));
     let charter = served.snapshot.charter();
@@ -91,12 +91,13 @@ fn line<'a>(charter: &Charter, name: &'a str, source: &'a str, size: u64) -> Lin
 }
 
 /// The exact size of every segment in the images alone, counted once a tick. Whoever asks first counts, the others wait for it.
-fn sizes(served: &Served, tick: Tick) -> Result<Arc<[u64]>, AskError> {
+fn sizes(served: &Served, now: Time) -> Result<Arc<[u64]>, AskError> {
+    let tick = served.snapshot.tick().floor(now);
     let mut kept = served.sizes.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, sizes)) = kept.as_ref().filter(|(at, _)| *at == tick) {
         return Ok(Arc::clone(sizes));
     }
-    let size = |segment: &SegmentInfo| count_images(&served.snapshot, &Expr::Segment(segment.name.to_string()), tick);
+    let size = |segment: &SegmentInfo| count_images(&served.snapshot, &Expr::Segment(segment.name.to_string()), now);
     let sizes: Arc<[u64]> = served.snapshot.segments().iter().map(size).collect::<Result<_, AskError>>()?;
     *kept = Some((tick, Arc::clone(&sizes)));
     Ok(sizes)
@@ -105,7 +106,7 @@ fn sizes(served: &Served, tick: Tick) -> Result<Arc<[u64]>, AskError> {
 #[cfg(test)]
 mod tests {
     use usher_index::change::Change as Row;
-    use usher_index::{Entry, Overlay, Pid, Snapshot};
+    use usher_index::{Entry, Overlay, Pid, Snapshot, Tick};
 
     use super::*;
     use crate::ask::sample::Sample;

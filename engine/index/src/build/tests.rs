@@ -106,6 +106,74 @@ fn assert_same(dir: &std::path::Path, model: &Model, context: &str) {
     assert_eq!(snapshot.memberships(), model.values().filter(|entry| !entry.is_removal()).count() as u64, "{context}");
 }
 
+/// Recent members of random segments, as pseudonyms, against the model.
+fn assert_recent(dir: &std::path::Path, model: &Model, random: &mut Random, now: Time, context: &str) {
+    let snapshot = Snapshot::open(dir, Some(key())).expect("it opens");
+    let now = snapshot.tick().floor(now).get();
+    for _ in 0..20 {
+        let names: Vec<String> = (0..1 + random.below(3)).map(|_| format!("seg{}", random.below(30))).collect();
+        let (since, tick) = (Tick::new(now - random.below(25) as u32), Tick::new(now + random.below(20) as u32));
+        let recent = |entry: &Entry| entry.live(tick) && entry.observed >= since;
+        let members = model.iter().filter(|((_, segment), entry)| names.contains(segment) && recent(entry));
+        let mut expected: Vec<Pid> = members.map(|((pid, _), _)| *pid).collect();
+        expected.dedup();
+        let mut found = Vec::new();
+        for shard in snapshot.shards() {
+            let ranks: Vec<u32> = names.iter().filter_map(|name| shard.rank(name)).collect();
+            let recent = shard.recent(&ranks, since, tick).expect("sound");
+            for block in 0..shard.blocks() {
+                let mut ordinals = Vec::new();
+                recent.container(block).each(|ordinal| ordinals.push(ordinal));
+                assert_eq!(ordinals.len(), recent.members(block) as usize, "{context}");
+                shard.pids(block, ordinals, |pid| found.push(pid)).expect("sound");
+            }
+        }
+        assert!(found == expected, "{context}: {names:?} since {since:?} at {tick:?}");
+    }
+}
+
+#[test]
+fn recent_members_are_found_where_times_are_no_pairs_and_some_are_kept() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let writer = Writer::open(dir.path(), key()).expect("free");
+    let now = at(1_800_000_000);
+    let mut admission = writer.admission("s", IdType::default(), None, now).expect("development");
+    let (mut batch, mut model) = (Batch::new("s"), Model::new());
+    // Each row has times of its own, more of them than one table holds.
+    for i in 0..70_000 {
+        let (visitor, segment) = (format!("v{}", i % 2_500), format!("seg{}", i / 2_500));
+        let row = Row {
+            visitor: VisitorId::new(&visitor).expect("short"),
+            segment: &segment,
+            id_type: None,
+            observed: Some(at(now.unix() - i % 300 * 3_600)),
+            ttl: Some(Span::from_secs((1 + i as u32 / 300) * 3_600)),
+            expires: None,
+            remove: false,
+        };
+        let membership = admission.admit(&row).expect("admitted").membership;
+        model.insert((membership.pid(), segment), membership.entry());
+        batch.push(membership);
+    }
+    batch.finish(admission.into_segments());
+    writer.load(vec![(batch, line())], now, &NoProgress).expect("it builds");
+    let snapshot = Snapshot::open(dir.path(), Some(key())).expect("it opens");
+    let shard = &snapshot.shards()[0];
+    assert!(matches!(shard.image().times(), crate::times::Times::Split { .. }));
+    (0..5).for_each(|seed| assert_recent(dir.path(), &model, &mut Random(seed), now, &format!("split, seed {seed}")));
+
+    let (tick, ranks) = (snapshot.tick().floor(now), [shard.rank("seg3").expect("it is there")]);
+    let asked = |since: u32| shard.recent(&ranks, Tick::new(since), tick).expect("sound");
+    let (first, second) = (asked(0), asked(1));
+    (2..64).for_each(|since| _ = asked(since));
+    assert!(std::sync::Arc::ptr_eq(&first, &asked(0)), "64 are kept");
+    asked(64);
+    assert!(
+        std::sync::Arc::ptr_eq(&first, &asked(0)) && !std::sync::Arc::ptr_eq(&second, &asked(1)),
+        "who is not asked for goes"
+    );
+}
+
 #[test]
 fn random_loads_equal_a_plain_map() {
     for seed in 0..60 {
@@ -127,6 +195,7 @@ fn random_loads_equal_a_plain_map() {
             assert!(sum.new + before <= model.len() as u64, "seed {seed}");
             assert_eq!(published.generation, generation);
             assert_same(dir.path(), &model, &format!("seed {seed}, generation {generation}"));
+            assert_recent(dir.path(), &model, &mut random, at(now), &format!("seed {seed}, generation {generation}"));
             now += random.below(30) as i64 * 3_600;
         }
         rebuild(dir.path(), &mut model, at(now + 121 * 86_400 - random.below(40) as i64 * 3_600), seed);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use crate::entry::Entry;
+use crate::id::Pid;
 use crate::time::Tick;
 
 use super::answers::Touched;
@@ -35,6 +36,8 @@ pub(super) struct Live {
 }
 
 struct Record {
+    pid: Pid,
+    /// Sorted by number.
     before: Box<[(u32, Entry)]>,
     after: Arc<Touched>,
 }
@@ -150,6 +153,23 @@ impl Live {
         &self.after
     }
 
+    pub(super) fn pid(&self, ordinal: u32) -> Option<Pid> {
+        self.records.get(ordinal as usize).map(|record| record.pid)
+    }
+
+    /// When a visitor's entry of a segment was observed, as the images say.
+    pub(super) fn observed_before(&self, ordinal: u32, number: u32) -> Option<Tick> {
+        let before = &self.records.get(ordinal as usize)?.before;
+        let place = before.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        before.get(place).map(|(_, entry)| entry.observed)
+    }
+
+    /// When a visitor's entry of a segment was observed, as it is.
+    pub(super) fn observed_after(&self, ordinal: u32, number: u32) -> Option<Tick> {
+        let mut after = self.records.get(ordinal as usize)?.after();
+        after.find(|(held, _)| *held == number).map(|(_, entry)| entry.observed)
+    }
+
     pub(super) fn number(&self, name: &str) -> Option<u32> {
         self.numbers.get(name).copied()
     }
@@ -171,9 +191,9 @@ impl Live {
     }
 
     /// Adds the next visitor.
-    pub(super) fn add(&mut self, before: Box<[(u32, Entry)]>, after: Arc<Touched>) {
+    pub(super) fn add(&mut self, pid: Pid, before: Box<[(u32, Entry)]>, after: Arc<Touched>) {
         let ordinal = self.records.len() as u32;
-        let record = Record { before, after };
+        let record = Record { pid, before, after };
         self.bytes += record.bytes();
         if let Some(tick) = self.tick {
             self.place(ordinal, &record, tick);

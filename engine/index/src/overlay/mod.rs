@@ -118,7 +118,7 @@ impl Overlay {
             let answer = match settled {
                 Settled::Untouched { opted_out } => opted_out.then(|| Arc::clone(&writer.opted_out)),
                 Settled::New { before, after } => {
-                    live.add(before.into(), Arc::clone(&after));
+                    live.add(pid, before.into(), Arc::clone(&after));
                     Some(after)
                 }
                 Settled::Changed { ordinal, after } => {
