@@ -16,6 +16,8 @@ pub enum Expr {
     Segment(String),
     /// The members of any segment whose name begins with this text, which ends in a dot (`interest.` of `interest.*`).
     Prefix(String),
+    /// a
+    Audience(String),
     /// Who is in every operand.
     And(Vec<Expr>),
     /// Who is in at least one operand.
@@ -37,7 +39,7 @@ impl Expr {
     /// Calls `visit` for every [`Expr::Segment`] and [`Expr::Prefix`], from left to right, repeated ones too.
     pub fn for_each_leaf<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
         match self {
-            Expr::Segment(_) | Expr::Prefix(_) => visit(self),
+            Expr::Segment(_) | Expr::Prefix(_) | Expr::Audience(_) => visit(self),
             Expr::And(operands) | Expr::Or(operands) => {
                 for operand in operands {
                     operand.for_each_leaf(visit);
@@ -49,7 +51,7 @@ impl Expr {
 
     fn binding(&self) -> Binding {
         match self {
-            Expr::Segment(_) | Expr::Prefix(_) => Binding::Leaf,
+            Expr::Segment(_) | Expr::Prefix(_) | Expr::Audience(_) => Binding::Leaf,
             Expr::Not(_) => Binding::Not,
             Expr::And(_) => Binding::And,
             Expr::Or(_) => Binding::Or,
@@ -60,7 +62,7 @@ impl Expr {
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Expr::Segment(name) => lex::write_name(f, name),
+            Expr::Segment(name) | Expr::Audience(name) => lex::write_name(f, name),
             Expr::Prefix(prefix) => {
                 lex::write_name(f, prefix)?;
                 f.write_str("*")

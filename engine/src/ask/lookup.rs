@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use usher_index::overlay::{Overlay, Touched};
 use usher_index::{Lookups, Pid, Snapshot, Time};
 
+use super::audiences::LOOKALIKE_PREFIX;
 use super::error::AskError;
+use super::rules::{Matched, Matcher};
 use super::touched;
 
 /// The segment names of a snapshot as its lookups write them: made once, when the snapshot is opened.
@@ -31,6 +33,8 @@ struct ShardNames {
     places: Vec<u32>,
     /// The rank at each place.
     ranks: Vec<u32>,
+    /// The places of the segments that hold lookalike audiences: those are shown as audiences.
+    hidden: Range<u32>,
 }
 
 impl NameTable {
@@ -39,7 +43,7 @@ impl NameTable {
         NameTable { shards: snapshot.shards().par_iter().map(|shard| ShardNames::new(shard.names())).collect() }
     }
 
-    /// Appends the answer of a visitor with these ranks; `places` is memory to work in.
+    /// Appends the segments of a visitor with these ranks, a comma between two; `places` is memory to work in.
     fn write(
         &self,
         snapshot: &Snapshot,
@@ -49,22 +53,26 @@ impl NameTable {
         places: &mut Vec<u32>,
         into: &mut Vec<u8>,
     ) {
-        into.extend_from_slice(br#"{"segments":["#);
         let number = snapshot.shard_number(pid);
-        if let Some((shard, names)) = snapshot.shards().get(number).zip(self.shards.get(number)) {
-            places.clear();
-            places.extend(ranks.iter().filter_map(|&rank| names.places.get(rank as usize)));
-            if let Only::Prefix(prefix) = only {
+        let Some((shard, names)) = snapshot.shards().get(number).zip(self.shards.get(number)) else { return };
+        places.clear();
+        places.extend(ranks.iter().filter_map(|&rank| names.places.get(rank as usize)));
+        match only {
+            Only::Audiences => places.clear(),
+            Only::Prefix(prefix) => {
                 let wanted = names.with_prefix(shard.names(), prefix);
                 places.retain(|place| wanted.contains(place));
             }
-            places.sort_unstable();
-            places.iter().for_each(|place| names.write(*place, into));
-            if !places.is_empty() {
-                into.pop();
-            }
+            Only::Everything | Only::Segments => {}
         }
-        into.extend_from_slice(br#"],"audiences":[]}"#);
+        if !names.hidden.is_empty() {
+            places.retain(|place| !names.hidden.contains(place));
+        }
+        places.sort_unstable();
+        places.iter().for_each(|place| names.write(*place, into));
+        if !places.is_empty() {
+            into.pop();
+        }
     }
 }
 
@@ -81,7 +89,9 @@ impl ShardNames {
             starts.push(json.len() as u32);
         }
         json.resize(json.len() + CHUNK, 0);
-        ShardNames { json, starts, places, ranks }
+        let mut shard = ShardNames { json, starts, places, ranks, hidden: 0..0 };
+        shard.hidden = shard.with_prefix(names, LOOKALIKE_PREFIX);
+        shard
     }
 
     /// Appends the name at a place, and a comma; nothing for a place that is none.
@@ -129,6 +139,7 @@ pub struct Lookup<'s> {
     snapshot: &'s Snapshot,
     names: &'s NameTable,
     overlay: &'s Overlay,
+    rules: Option<&'s Matcher>,
     room: Room,
 }
 
@@ -137,6 +148,7 @@ pub struct Lookup<'s> {
 pub struct Room {
     lookups: Lookups,
     places: Vec<u32>,
+    matched: Matched,
 }
 
 impl<'s> Lookup<'s> {
@@ -147,7 +159,13 @@ impl<'s> Lookup<'s> {
 
     /// The same in memory that another lookup has left.
     pub fn within(snapshot: &'s Snapshot, names: &'s NameTable, overlay: &'s Overlay, room: Room) -> Self {
-        Lookup { snapshot, names, overlay, room }
+        Lookup { snapshot, names, overlay, rules: None, room }
+    }
+
+    /// The same, which answers with these audiences, too.
+    #[must_use]
+    pub fn with_rules(self, rules: Option<&'s Matcher>) -> Self {
+        Lookup { rules, ..self }
     }
 
     /// The memory, for another lookup.
@@ -155,26 +173,33 @@ impl<'s> Lookup<'s> {
         self.room
     }
 
-    /// Appends `{"segments":["a","b"],"audiences":[]}` with the names of the segments in which the visitor is live at
-    /// `now`, sorted by their UTF-8 bytes; an unknown visitor has none. For a visitor who opted out it is
-    /// `{"segments":[],"audiences":[],"reason":"opted_out"}`.
+    /// Appends `{"segments":["a","b"],"audiences":["c"]}` with the names of the segments in which the visitor is live at
+    /// `now`, and of the audiences that he or she is in, sorted by their UTF-8 bytes; an unknown visitor has none. For a
+    /// visitor who opted out it is `{"segments":[],"audiences":[],"reason":"opted_out"}`.
     ///
-    /// Time: that of reading one profile and sorting its live part.
+    /// Time: that of reading one profile and sorting its live part; with audiences, some nanoseconds for each that is
+    /// posted under a segment of the visitor.
     ///
     /// # Errors
     /// When the image is damaged; then nothing is appended.
     pub fn answer(&mut self, pid: Pid, now: Time, only: &Only, into: &mut Vec<u8>) -> Result<(), AskError> {
         let tick = self.snapshot.tick().floor(now);
+        let rules = self.rules.filter(|_| only.wants_audiences());
+        let Room { lookups, places, matched } = &mut self.room;
         if let Some(touched) = self.overlay.get(pid) {
-            touched::write(&touched, tick, only, into);
+            touched::write(&touched, tick, only, rules, matched, into);
             return Ok(());
         }
-        let Room { lookups, places } = &mut self.room;
-        let ranks = match only {
-            Only::Audiences => &[],
+        let ranks = match (only, rules) {
+            (Only::Audiences, None) => &[],
             _ => lookups.one(self.snapshot, pid, tick)?,
         };
+        begin(into);
         self.names.write(self.snapshot, pid, ranks, only, places, into);
+        if let Some(rules) = rules {
+            rules.of_ranks(self.snapshot.shard_number(pid), ranks, matched);
+        }
+        end(rules, matched, into);
         Ok(())
     }
 
@@ -193,18 +218,24 @@ impl<'s> Lookup<'s> {
         into: &mut Vec<u8>,
     ) -> Result<(), AskError> {
         let tick = self.snapshot.tick().floor(now);
+        let rules = self.rules.filter(|_| only.wants_audiences());
         let start = into.len();
-        let Room { lookups, places } = &mut self.room;
+        let Room { lookups, places, matched } = &mut self.room;
         let mut write = |place: usize, ranks: &[u32]| {
             if place > 0 {
                 into.push(b',');
             }
-            match touched.get(place) {
-                Some(Some(touched)) => touched::write(touched, tick, only, into),
-                _ => self.names.write(self.snapshot, pids[place], ranks, only, places, into),
+            if let Some(Some(touched)) = touched.get(place) {
+                return touched::write(touched, tick, only, rules, matched, into);
             }
+            begin(into);
+            self.names.write(self.snapshot, pids[place], ranks, only, places, into);
+            if let Some(rules) = rules {
+                rules.of_ranks(self.snapshot.shard_number(pids[place]), ranks, matched);
+            }
+            end(rules, matched, into);
         };
-        if *only == Only::Audiences {
+        if *only == Only::Audiences && rules.is_none() {
             (0..pids.len()).for_each(|place| write(place, &[]));
             return Ok(());
         }
@@ -212,6 +243,33 @@ impl<'s> Lookup<'s> {
         done.inspect_err(|_| into.truncate(start))?;
         Ok(())
     }
+}
+
+impl Only {
+    /// Whether audiences are asked for.
+    #[must_use]
+    pub fn wants_audiences(&self) -> bool {
+        matches!(self, Only::Everything | Only::Audiences)
+    }
+}
+
+/// Appends what comes before the segments.
+pub(super) fn begin(into: &mut Vec<u8>) {
+    into.extend_from_slice(br#"{"segments":["#);
+}
+
+/// Appends what comes behind the segments: the audiences that the last question to `rules` found.
+pub(super) fn end(rules: Option<&Matcher>, matched: &Matched, into: &mut Vec<u8>) {
+    into.extend_from_slice(br#"],"audiences":["#);
+    let start = into.len();
+    for name in rules.into_iter().flat_map(|rules| rules.found(matched)) {
+        // Names of audiences have no character that JSON would escape.
+        into.push(b'"');
+        into.extend_from_slice(name.as_bytes());
+        into.extend_from_slice(br#"","#);
+    }
+    into.truncate(into.len() - usize::from(into.len() > start));
+    into.extend_from_slice(b"]}");
 }
 
 #[cfg(test)]

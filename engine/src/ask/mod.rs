@@ -1,9 +1,10 @@
 //! Questions: from the text of an expression to an exact count, and from a visitor to the names of his or her segments.
 //!
 //! text -> [`lex`] -> [`parse`] -> [`expr`] -> [`plan`] (per shard) -> [`evaluate`] -> [`size`] -> [`disclose`]; a visitor takes the
-//! short way through [`lookup`]. [`touched`] says what changes in memory add to both. Everything here is a function of a snapshot and a `now`: no clock, no chance, no I/O
+//! short way through [`lookup`], and through [`rules`] to his or her [`audiences`]. [`touched`] says what changes in memory add to both. Everything here is a function of a snapshot and a `now`: no clock, no chance, no I/O
 //! but the snapshot's own.
 
+pub mod audiences;
 pub mod disclose;
 pub mod error;
 pub mod evaluate;
@@ -13,6 +14,7 @@ pub mod lookup;
 pub mod nearest;
 pub mod parse;
 pub mod plan;
+pub mod rules;
 pub mod size;
 pub mod touched;
 

@@ -86,6 +86,7 @@ enum Leaf<'e> {
 fn resolve(expr: &Expr, ranks: &mut impl FnMut(Leaf<'_>) -> Vec<u32>) -> Node {
     match expr {
         Expr::Segment(name) => Set::Ranks(ranks(Leaf::Segment(name))).into(),
+        Expr::Audience(_) => Node::nobody(),
         Expr::Prefix(prefix) => any(vec![Set::Ranks(ranks(Leaf::Prefix(prefix))).into()]),
         Expr::Or(operands) => any(operands.iter().map(|operand| resolve(operand, ranks)).collect()),
         Expr::And(operands) => all(operands.iter().map(|operand| resolve(operand, ranks)).collect(), Vec::new()),

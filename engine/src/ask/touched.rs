@@ -6,8 +6,10 @@ use roaring::{MultiOps, RoaringBitmap};
 use usher_index::Tick;
 use usher_index::overlay::{Side, Touched, View};
 
+use super::audiences::LOOKALIKE_PREFIX;
 use super::expr::Expr;
-use super::lookup::Only;
+use super::lookup::{self, Only};
+use super::rules::{Matched, Matcher};
 
 /// What the touched visitors change in a count of the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,7 @@ impl Change {
 fn members<'v>(side: Side<'v>, expr: &'v Expr) -> Cow<'v, RoaringBitmap> {
     match expr {
         Expr::Segment(name) => side.segment(name).map_or_else(Cow::default, Cow::Borrowed),
+        Expr::Audience(_) => Cow::default(),
         Expr::Prefix(prefix) => Cow::Owned(side.prefix(prefix).union()),
         Expr::Or(operands) => {
             let sets: Vec<_> = operands.iter().map(|operand| members(side, operand)).collect();
@@ -70,28 +73,39 @@ fn all(side: Side<'_>, operands: &[Expr]) -> RoaringBitmap {
     kept
 }
 
-/// Appends the answer to a lookup of a touched visitor.
-pub fn write(touched: &Touched, tick: Tick, only: &Only, into: &mut Vec<u8>) {
+/// Appends the answer to a lookup of a touched visitor, with the audiences of `rules`; `matched` is memory to work in.
+pub fn write(
+    touched: &Touched,
+    tick: Tick,
+    only: &Only,
+    rules: Option<&Matcher>,
+    matched: &mut Matched,
+    into: &mut Vec<u8>,
+) {
     if touched.opted_out {
         into.extend_from_slice(br#"{"segments":[],"audiences":[],"reason":"opted_out"}"#);
         return;
     }
-    into.extend_from_slice(br#"{"segments":["#);
+    let names = || {
+        let live = touched.entries.iter().filter(|held| held.entry.live(tick));
+        live.map(|held| &*held.name.segment.name)
+    };
+    lookup::begin(into);
     let start = into.len();
-    for held in touched.entries.iter().filter(|held| held.entry.live(tick)) {
-        let name = &*held.name.segment.name;
-        let wanted = match only {
-            Only::Everything | Only::Segments => true,
-            Only::Audiences => false,
-            Only::Prefix(prefix) => name.starts_with(&**prefix),
-        };
-        if wanted {
-            serde_json::to_writer(&mut *into, name).expect("memory takes every text");
-            into.push(b',');
-        }
+    let wanted = names().filter(|name| match only {
+        Only::Everything | Only::Segments => true,
+        Only::Audiences => false,
+        Only::Prefix(prefix) => name.starts_with(&**prefix),
+    });
+    for name in wanted.filter(|name| !name.starts_with(LOOKALIKE_PREFIX)) {
+        serde_json::to_writer(&mut *into, name).expect("memory takes every text");
+        into.push(b',');
     }
     into.truncate(into.len() - usize::from(into.len() > start));
-    into.extend_from_slice(br#"],"audiences":[]}"#);
+    if let Some(rules) = rules {
+        rules.of_names(names(), matched);
+    }
+    lookup::end(rules, matched, into);
 }
 
 #[cfg(test)]

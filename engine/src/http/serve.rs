@@ -23,6 +23,7 @@ use super::metrics::{Metrics, State};
 use super::pool::Pool;
 use super::watch::Watch;
 use crate::keep::disk::Disk;
+use crate::keep::catalogue::Catalogue;
 use crate::keep::fold::fold;
 use crate::keep::follow::{self, FollowError, follow};
 use crate::keep::recheck::recheck;
@@ -124,7 +125,8 @@ impl Server {
         let mut disk = Disk::new(&config.data);
         disk.look().map_err(|error| StateError::from(FileError::new("look at the disk of", &config.data)(error)))?;
         let state = Arc::new(take_state(&config, address)?);
-        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state, config.clock.now())?));
+        let catalogue = Catalogue::read(&state)?;
+        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state, config.clock.now())?, catalogue));
         let failed = Arc::new(Notify::new());
         let told = failed.clone();
         let started = Keeper::start(state, live.clone(), disk, config.clock, move || told.notify_one());
