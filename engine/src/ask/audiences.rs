@@ -7,13 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use usher_index::Time;
 
+use super::expand::{ExpandError, expand};
 use super::expr::Expr;
 use super::parse::parse;
-
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-/// x
-pub struct ExpandError;
 
 /// Audiences of one house.
 pub const MAX_AUDIENCES: usize = 100_000;
@@ -135,12 +131,12 @@ impl Audiences {
         self.users.get(name).into_iter().flatten().map(|user| &**user)
     }
 
-    /// An expression in which every audience is spelt out.
+    /// An expression in which every audience that there is is spelt out; see [`expand`].
     ///
     /// # Errors
     /// When an audience leads back to itself, or too much is in it then.
     pub fn expand(&self, expression: &Expr) -> Result<Expr, ExpandError> {
-        Ok(expression.clone())
+        expand(expression, &|name| self.get(name).map(|audience| audience.expression()))
     }
 
     /// The same for what is to be the audience `name`, which must not lead back to it.
@@ -148,7 +144,11 @@ impl Audiences {
     /// # Errors
     /// As [`Audiences::expand`].
     pub fn expand_as(&self, name: &str, expression: &Expr) -> Result<Expr, ExpandError> {
-        self.expand(expression)
+        let meant = |other: &str| match other == name {
+            true => Some(expression.clone()),
+            false => self.get(other).map(|audience| audience.expression()),
+        };
+        expand(&Expr::Audience(name.to_owned()), &meant)
     }
 
     /// Whether the audience `name` can be put, or with `None` taken away, and every other stays what it is.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use usher_index::overlay::{Overlay, Touched};
-use usher_index::{Lookups, Pid, Snapshot, Time};
+use usher_index::{Entry, Lookups, Pid, Snapshot, Time};
 
 use super::audiences::LOOKALIKE_PREFIX;
 use super::error::AskError;
+use super::moment::Moment;
 use super::rules::{Matched, Matcher};
 use super::touched;
 
@@ -183,11 +184,12 @@ impl<'s> Lookup<'s> {
     /// # Errors
     /// When the image is damaged; then nothing is appended.
     pub fn answer(&mut self, pid: Pid, now: Time, only: &Only, into: &mut Vec<u8>) -> Result<(), AskError> {
-        let tick = self.snapshot.tick().floor(now);
+        let at = Moment::new(self.snapshot.tick(), now);
+        let tick = at.tick();
         let rules = self.rules.filter(|_| only.wants_audiences());
         let Room { lookups, places, matched } = &mut self.room;
         if let Some(touched) = self.overlay.get(pid) {
-            touched::write(&touched, tick, only, rules, matched, into);
+            touched::write(&touched, at, only, rules, matched, into);
             return Ok(());
         }
         let ranks = match (only, rules) {
@@ -197,7 +199,7 @@ impl<'s> Lookup<'s> {
         begin(into);
         self.names.write(self.snapshot, pid, ranks, only, places, into);
         if let Some(rules) = rules {
-            rules.of_ranks(self.snapshot.shard_number(pid), ranks, matched);
+            rules.of_ranks(self.snapshot.shard_number(pid), ranks, at, |entries| profile(self.snapshot, pid, entries), matched);
         }
         end(rules, matched, into);
         Ok(())
@@ -217,7 +219,8 @@ impl<'s> Lookup<'s> {
         only: &Only,
         into: &mut Vec<u8>,
     ) -> Result<(), AskError> {
-        let tick = self.snapshot.tick().floor(now);
+        let at = Moment::new(self.snapshot.tick(), now);
+        let tick = at.tick();
         let rules = self.rules.filter(|_| only.wants_audiences());
         let start = into.len();
         let Room { lookups, places, matched } = &mut self.room;
@@ -226,12 +229,13 @@ impl<'s> Lookup<'s> {
                 into.push(b',');
             }
             if let Some(Some(touched)) = touched.get(place) {
-                return touched::write(touched, tick, only, rules, matched, into);
+                return touched::write(touched, at, only, rules, matched, into);
             }
             begin(into);
             self.names.write(self.snapshot, pids[place], ranks, only, places, into);
             if let Some(rules) = rules {
-                rules.of_ranks(self.snapshot.shard_number(pids[place]), ranks, matched);
+                let (pid, snapshot) = (pids[place], self.snapshot);
+                rules.of_ranks(snapshot.shard_number(pid), ranks, at, |entries| profile(snapshot, pid, entries), matched);
             }
             end(rules, matched, into);
         };
@@ -242,6 +246,16 @@ impl<'s> Lookup<'s> {
         let done = lookups.many(self.snapshot, pids, tick, write);
         done.inspect_err(|_| into.truncate(start))?;
         Ok(())
+    }
+}
+
+/// The entries of a visitor, dead ones too. The image was read a moment ago: damage that comes in between is nobody's
+/// membership.
+fn profile(snapshot: &Snapshot, pid: Pid, entries: &mut Vec<(u32, Entry)>) {
+    if let Some(shard) = snapshot.shard_of(pid)
+        && shard.profile(pid, entries).is_err()
+    {
+        entries.clear();
     }
 }
 

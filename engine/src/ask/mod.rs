@@ -5,7 +5,9 @@
 //! but the snapshot's own.
 
 pub mod audiences;
+pub mod coarse;
 pub mod disclose;
+pub mod discreet;
 pub mod error;
 pub mod evaluate;
 pub mod expr;

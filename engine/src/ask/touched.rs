@@ -76,7 +76,7 @@ fn all(side: Side<'_>, operands: &[Expr]) -> RoaringBitmap {
 /// Appends the answer to a lookup of a touched visitor, with the audiences of `rules`; `matched` is memory to work in.
 pub fn write(
     touched: &Touched,
-    tick: Tick,
+    at: Moment,
     only: &Only,
     rules: Option<&Matcher>,
     matched: &mut Matched,
@@ -86,13 +86,11 @@ pub fn write(
         into.extend_from_slice(br#"{"segments":[],"audiences":[],"reason":"opted_out"}"#);
         return;
     }
-    let names = || {
-        let live = touched.entries.iter().filter(|held| held.entry.live(tick));
-        live.map(|held| &*held.name.segment.name)
-    };
+    let live = touched.entries.iter().filter(|held| held.entry.live(at.tick()));
+    let live = live.map(|held| (&*held.name.segment.name, held.entry));
     lookup::begin(into);
     let start = into.len();
-    let wanted = names().filter(|name| match only {
+    let wanted = live.clone().map(|(name, _)| name).filter(|name| match only {
         Only::Everything | Only::Segments => true,
         Only::Audiences => false,
         Only::Prefix(prefix) => name.starts_with(&**prefix),
@@ -103,7 +101,7 @@ pub fn write(
     }
     into.truncate(into.len() - usize::from(into.len() > start));
     if let Some(rules) = rules {
-        rules.of_names(names(), matched);
+        rules.of_entries(live, at, matched);
     }
     lookup::end(rules, matched, into);
 }

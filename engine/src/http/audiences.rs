@@ -11,7 +11,8 @@ use super::app::App;
 use super::body;
 use super::govern::unkept;
 use super::limits::{MAX_AUDIENCES_LISTED, MAX_SIZE_BYTES};
-use super::measure::{Measured, Precision, measure};
+use super::budget::Charge;
+use super::measure::{Asked, Measured, Sizes, measure};
 use super::problem::{Kind, Problem};
 use super::query::{Params, bad, decode};
 use super::reply::{self, Reply};
@@ -146,17 +147,21 @@ pub async fn list(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
         let next = wanted.last().filter(|_| more).map(|(name, _)| name.to_string());
         (wanted, next)
     };
-    let expressions = wanted.iter().map(|(_, audience)| audience.expression()).collect();
-    let (measured, now, generation) = measure(app, expressions, Precision::Disclosed).await?;
-    let lines = wanted.into_iter().zip(measured);
+    let asked = wanted.iter().map(|(name, audience)| asked(name, audience)).collect();
+    let Sizes { sizes, now, generation } = measure(app, asked).await?;
+    let lines = wanted.into_iter().zip(sizes);
     let audiences = lines.map(|((name, audience), measured)| shown(&name, &audience, measured)).collect();
     let listing = Listing { audiences, next, as_of: time::format(now) };
     Ok(reply::of_generation(reply::json(&listing), generation))
 }
 
+fn asked(name: &str, audience: &Audience) -> Asked {
+    Asked { expression: audience.expression(), charge: Charge::Audience(name.to_owned()) }
+}
+
 async fn show(app: &App, name: Arc<str>, audience: Arc<Audience>) -> Result<Reply, Problem> {
-    let (measured, _, generation) = measure(app, vec![audience.expression()], Precision::Disclosed).await?;
-    let measured = measured.into_iter().next().ok_or_else(Problem::internal)?;
+    let Sizes { sizes, generation, .. } = measure(app, vec![asked(&name, &audience)]).await?;
+    let measured = sizes.into_iter().next().ok_or_else(Problem::internal)?;
     Ok(reply::of_generation(reply::json(&shown(&name, &audience, measured)), generation))
 }
 

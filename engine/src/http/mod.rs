@@ -20,6 +20,7 @@ pub mod app;
 pub mod attend;
 pub mod audiences;
 pub mod body;
+pub mod budget;
 pub mod feeds;
 pub mod govern;
 pub mod guard;

@@ -49,6 +49,8 @@ pub enum Kind {
     BadName,
     /// A change that does not go together with what is there.
     Conflict,
+    /// A size beyond the day's budget.
+    Overspent,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Kind::FeedFailed => "feed-failed",
             Kind::BadName => "bad-name",
             Kind::Conflict => "conflict",
+            Kind::Overspent => "budget-spent",
         }
     }
 
@@ -97,6 +100,7 @@ impl Kind {
             Kind::FeedFailed => "The feed was not taken",
             Kind::BadName => "The name cannot be used",
             Kind::Conflict => "This does not go together with what is there",
+            Kind::Overspent => "The budget of today is spent",
         }
     }
 
@@ -120,6 +124,7 @@ impl Kind {
             Kind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
             Kind::FeedFailed => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Overspent => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 }

@@ -18,6 +18,7 @@ use usher_loader::clock::Clock;
 
 use super::app::App;
 use super::attend::attend;
+use super::budget::Budget;
 use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_BACKLOG};
 use super::metrics::{Metrics, State};
 use super::pool::Pool;
@@ -138,6 +139,7 @@ impl Server {
             clock: config.clock,
             metrics: Arc::new(Metrics::default()),
             pool: Pool::new().map_err(|error| StartError::Threads(error.into()))?,
+            budget: Budget::default(),
             limits: config.limits,
             default_id_type: IdType::default(),
             draining: AtomicBool::new(false),

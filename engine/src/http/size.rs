@@ -6,8 +6,9 @@ use usher_loader::{audit, time};
 
 use super::app::App;
 use super::body;
+use super::govern::unkept;
 use super::limits::MAX_SIZE_BYTES;
-use super::measure::{Measured, Precision, measure};
+use super::measure::{Asked, Measured, Sizes, measure, measure_exactly, overspent};
 use super::problem::{Kind, Problem};
 use super::query::Params;
 use super::reply::{self, Reply};
@@ -43,13 +44,19 @@ pub async fn answer(app: &App, query: Option<&str>, body: &mut Incoming) -> Resu
     Params::read(query, &[])?;
     let bytes = body::read(body, MAX_SIZE_BYTES, app.limits.body).await?;
     let question: Question = body::json(&bytes, SHAPE)?;
-    let precision = if question.exact { Precision::Exact } else { Precision::Disclosed };
-    let (measured, now, generation) = measure(app, vec![expression(&question.expression)?], precision).await?;
+    let expression = expression(&question.expression)?;
+    let Sizes { sizes, now, generation } = match question.exact {
+        true => measure_exactly(app, &expression).await?,
+        false => measure(app, vec![Asked::new(expression)]).await?,
+    };
     if question.exact {
         let (what, detail) = audit::exact_count(LOCAL, &question.expression);
-        app.keeper.fulfil(Wish::Note { what, detail }).await.map_err(super::govern::unkept)?;
+        app.keeper.fulfil(Wish::Note { what, detail }).await.map_err(unkept)?;
     }
-    let measured = measured.into_iter().next().ok_or_else(Problem::internal)?;
+    let measured = sizes.into_iter().next().ok_or_else(Problem::internal)?;
+    if let Some(seconds) = measured.retry_after {
+        return Err(overspent(seconds));
+    }
     Ok(reply::of_generation(reply::json(&Answer { measured, as_of: time::format(now) }), generation))
 }
 

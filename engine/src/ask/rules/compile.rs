@@ -2,6 +2,8 @@
 //!
 //! Code is the tree in prefix order, a word a node, so that an operand is passed over by its length.
 
+use usher_index::Span;
+
 use super::numbers::Numbers;
 use crate::ask::expr::Expr;
 
@@ -11,23 +13,49 @@ pub(super) type Word = u32;
 const KIND_BITS: u32 = 3;
 const LEAF: Word = 0;
 const AND: Word = 1;
+/// Of nothing: nobody.
 const OR: Word = 2;
 const NOT: Word = 3;
-/// Followed by a word with the number of operands that it takes.
+/// A word with the least number of operands comes before them.
 const AT_LEAST: Word = 4;
+/// A word with the span's seconds follows.
+const WITHIN: Word = 5;
 
-/// Appends the code of an expression without audiences.
+/// A visitor, as code asks about one.
+pub(super) trait Facts {
+    /// Whether he or she has a live membership that goes by this number.
+    fn has(&self, number: u32) -> bool;
+
+    /// Whether one of those was observed within the span before now.
+    fn has_recent(&self, number: u32, span: Span) -> bool;
+}
+
+/// Appends the code of an expression. An audience in it, which nothing stands for, is nobody.
 pub(super) fn compile(expr: &Expr, numbers: &Numbers, into: &mut Vec<Word>) {
     match expr {
-        Expr::Segment(name) => into.push(numbers.segment(name) << KIND_BITS | LEAF),
-        Expr::Prefix(prefix) => into.push(numbers.prefix(prefix) << KIND_BITS | LEAF),
+        Expr::Segment(_) | Expr::Prefix(_) | Expr::Audience(_) => match number(expr, numbers) {
+            Some(number) => into.push(number << KIND_BITS | LEAF),
+            None => into.push(OR),
+        },
+        Expr::Within { of, span } => match number(of, numbers) {
+            Some(number) => into.extend([number << KIND_BITS | WITHIN, span.as_secs()]),
+            None => into.push(OR),
+        },
         Expr::And(operands) => node(AND, None, operands, numbers, into),
         Expr::Or(operands) => node(OR, None, operands, numbers, into),
-        Expr::Audience(_) => into.push(OR),
+        Expr::AtLeast { n, of } => node(AT_LEAST, Some(*n), of, numbers, into),
         Expr::Not(operand) => {
             into.push(NOT);
             compile(operand, numbers, into);
         }
+    }
+}
+
+fn number(leaf: &Expr, numbers: &Numbers) -> Option<u32> {
+    match leaf {
+        Expr::Segment(name) => Some(numbers.segment(name)),
+        Expr::Prefix(prefix) => Some(numbers.prefix(prefix)),
+        _ => None,
     }
 }
 
@@ -41,47 +69,55 @@ fn node(kind: Word, least: Option<u32>, operands: &[Expr], numbers: &Numbers, in
     into[place] |= ((into.len() - place - 1) as Word) << KIND_BITS;
 }
 
-/// Whether a visitor is meant who has the numbers of which `has` is true. `at` is moved behind the expression.
-pub(super) fn holds(code: &[Word], at: &mut usize, has: &impl Fn(u32) -> bool) -> bool {
+/// Whether the visitor is meant. `at` is moved behind the expression.
+pub(super) fn holds(code: &[Word], at: &mut usize, visitor: &impl Facts) -> bool {
     let word = code[*at];
     *at += 1;
     let above = word >> KIND_BITS;
     let kind = word & ((1 << KIND_BITS) - 1);
-    if kind == LEAF {
-        return has(above);
-    }
-    if kind == NOT {
-        return !holds(code, at, has);
+    match kind {
+        LEAF => return visitor.has(above),
+        NOT => return !holds(code, at, visitor),
+        WITHIN => {
+            let span = Span::from_secs(code[*at]);
+            *at += 1;
+            return visitor.has(above) && visitor.has_recent(above, span);
+        }
+        _ => {}
     }
     let end = *at + above as usize;
     let answer = match kind {
-        AND => loop {
-            if *at == end {
-                break true;
-            }
-            if !holds(code, at, has) {
-                break false;
-            }
-        },
-        OR => loop {
-            if *at == end {
-                break false;
-            }
-            if holds(code, at, has) {
-                break true;
-            }
-        },
+        AND => all(code, at, end, visitor),
+        OR => any(code, at, end, visitor),
         _ => {
             let mut left = code[*at];
             *at += 1;
             while left > 0 && *at < end {
-                left -= u32::from(holds(code, at, has));
+                left -= u32::from(holds(code, at, visitor));
             }
             left == 0
         }
     };
     *at = end;
     answer
+}
+
+fn all(code: &[Word], at: &mut usize, end: usize, visitor: &impl Facts) -> bool {
+    while *at < end {
+        if !holds(code, at, visitor) {
+            return false;
+        }
+    }
+    true
+}
+
+fn any(code: &[Word], at: &mut usize, end: usize, visitor: &impl Facts) -> bool {
+    while *at < end {
+        if holds(code, at, visitor) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Numbers of which every member of a set has at least one, and how many visitors have one at most.
@@ -95,8 +131,11 @@ pub(super) struct Required {
 /// segment or prefix.
 pub(super) fn required(expr: &Expr, numbers: &Numbers, size: &impl Fn(&Expr) -> u64) -> Option<Required> {
     match expr {
-        Expr::Segment(name) => Some(Required { numbers: vec![numbers.segment(name)], visitors: size(expr) }),
-        Expr::Prefix(prefix) => Some(Required { numbers: vec![numbers.prefix(prefix)], visitors: size(expr) }),
+        Expr::Segment(_) | Expr::Prefix(_) | Expr::Audience(_) => {
+            let visitors = size(expr);
+            Some(Required { numbers: number(expr, numbers).into_iter().collect(), visitors })
+        }
+        Expr::Within { of, .. } => required(of, numbers, size),
         Expr::And(operands) => {
             let each = operands.iter().filter_map(|operand| required(operand, numbers, size));
             each.min_by_key(|required| required.visitors)
@@ -105,7 +144,15 @@ pub(super) fn required(expr: &Expr, numbers: &Numbers, size: &impl Fn(&Expr) -> 
             let each: Option<Vec<_>> = operands.iter().map(|operand| required(operand, numbers, size)).collect();
             each.map(joined)
         }
-        Expr::Not(_) | Expr::Audience(_) => None,
+        Expr::AtLeast { n, of } => {
+            // Whoever lacks all but `n - 1` of the operands lacks too many: so many have one that a member has.
+            let enough = (of.len() + 1).saturating_sub(*n as usize);
+            let mut each: Vec<_> = of.iter().filter_map(|operand| required(operand, numbers, size)).collect();
+            each.sort_by_key(|required| required.visitors);
+            each.truncate(enough);
+            (*n > 0 && each.len() == enough).then(|| joined(each))
+        }
+        Expr::Not(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::compile::{Required, Word, holds};
+use super::compile::{Facts, Required, Word, holds};
 
 /// What a run is made of: a rule in code, and where it is to be posted.
 pub(super) struct Compiled {
@@ -71,9 +71,9 @@ impl Run {
         &self.always
     }
 
-    /// Whether the visitor is a member who has the numbers of which `has` is true.
+    /// Whether the visitor is a member.
     #[inline]
-    pub(super) fn holds(&self, rule: u32, has: &impl Fn(u32) -> bool) -> bool {
-        holds(&self.code, &mut (self.starts[rule as usize] as usize), has)
+    pub(super) fn holds(&self, rule: u32, visitor: &impl Facts) -> bool {
+        holds(&self.code, &mut (self.starts[rule as usize] as usize), visitor)
     }
 }
