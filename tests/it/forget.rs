@@ -275,7 +275,7 @@ fn change(house: &House, judge: &mut Judge, random: &mut Rng, now: i64) {
             }
         });
     }
-    state.commit(&Commit { changes: &changes, segments: &segments, audit: &[] }).expect("writable");
+    state.commit(&Commit { changes: &changes, segments: &segments, ..Commit::default() }).expect("writable");
     let veils = Arc::clone(Snapshot::open(&house.data(), Some(key(house))).expect("sound").veils());
     let bars = state.bars(veils).expect("readable");
     for visitor in 0..VISITORS {

@@ -184,7 +184,12 @@ impl World {
         }
         let segments = KINDS.map(|kind| Segment { name: kind.name.into(), source: kind.source.into() });
         let line = AuditEntry { at: time(self.now), what: "life".to_owned(), detail: String::new(), receipt: None };
-        self.state()?.commit(&Commit { changes: &changes, segments: &segments, audit: &[line] })?;
+        self.state()?.commit(&Commit {
+            changes: &changes,
+            segments: &segments,
+            audit: &[line],
+            ..Commit::default()
+        })?;
         if let Some(Served { snapshot, overlay, .. }) = &self.served {
             let name =
                 |number: u32| segments.get(number as usize).map(|s| (Arc::clone(&s.name), Arc::clone(&s.source)));

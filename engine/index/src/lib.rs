@@ -113,7 +113,7 @@ pub use lookups::Lookups;
 pub use manifest::{FeedKey, LedgerLine, Manifest, Outcome};
 pub use membership::{Admission, Admitted, Membership, Row};
 pub use overlay::Overlay;
-pub use pseudonym::{Key, Pseudonymizer};
+pub use pseudonym::{Key, NoiseKey, Pseudonymizer};
 pub use recent::Recent;
 pub use refusal::Refusal;
 pub use segments::{Segment, Segments};

@@ -15,6 +15,7 @@ const CHECK_CONTEXT: &[u8] = b"usher key check value";
 const CHECK_BYTES: usize = 8;
 const SEED_CONTEXT: &[u8] = b"usher hash seed";
 const VEIL_CONTEXT: &[u8] = b"usher veil key";
+const NOISE_CONTEXT: &[u8] = b"usher noise key";
 
 /// A key that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -78,6 +79,15 @@ impl Key {
         VeilKey(self.derive(VEIL_CONTEXT))
     }
 
+    /// The key of the noise over disclosed sizes.
+    #[must_use]
+    pub fn noise_key(&self) -> NoiseKey {
+        let key = self.derive(NOISE_CONTEXT);
+        let hash = blake3::keyed_hash(&key, SEED_CONTEXT);
+        let seed = hash.as_bytes()[..size_of::<u64>()].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        NoiseKey { key, seed }
+    }
+
     /// The pseudonym of an id: the first 80 bits of keyed BLAKE3(id type, 0, id). About 100-200 ns.
     #[must_use]
     pub fn pid(&self, id_type: &IdType, id: VisitorId<'_>) -> Pid {
@@ -93,6 +103,40 @@ impl Key {
         let mut bytes = [0u8; PID_BYTES];
         bytes.copy_from_slice(&hash.as_bytes()[..PID_BYTES]);
         Pid::from_bytes(bytes)
+    }
+}
+
+/// Draws noise that is the same whenever the same is asked; derived from the house's key. Not printed by `Debug`.
+#[derive(Clone)]
+pub struct NoiseKey {
+    key: [u8; KEY_BYTES],
+    seed: u64,
+}
+
+impl NoiseKey {
+    /// What a visitor adds to the sum that stands for a set of visitors: XXH3 under a secret seed. Some nanoseconds. Nobody
+    /// sees it, or a sum of them: only what [`NoiseKey::draw`] makes of a sum.
+    #[must_use]
+    pub fn member(&self, pid: Pid) -> u128 {
+        xxhash_rust::xxh3::xxh3_128_with_seed(&pid.to_bytes(), self.seed)
+    }
+
+    /// Two numbers that nobody can tell from chance who has not the key, each uniform in [0, 1): keyed BLAKE3.
+    #[must_use]
+    pub fn draw(&self, of: &[u8]) -> [f64; 2] {
+        let hash = blake3::keyed_hash(&self.key, of);
+        let uniform = |bytes: &[u8]| {
+            let number = bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+            // The 53 bits that a double holds.
+            (number >> 11) as f64 / (1u64 << 53) as f64
+        };
+        [uniform(&hash.as_bytes()[..8]), uniform(&hash.as_bytes()[8..16])]
+    }
+}
+
+impl fmt::Debug for NoiseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoiseKey")
     }
 }
 

@@ -1,134 +1,23 @@
 //! Where does this visitor belong: from a pseudonym to the JSON of its live segments.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use usher_index::overlay::{Overlay, Touched};
-use usher_index::{Lookups, Pid, Snapshot, Time};
+use usher_index::{Entry, Lookups, Pid, Snapshot, Time};
 
 use super::error::AskError;
+use super::moment::Moment;
+use super::rules::{Matched, Matcher};
 use super::touched;
 
-/// The segment names of a snapshot as its lookups write them: made once, when the snapshot is opened.
-///
-/// Memory: each shard's names once, and 13 bytes a name.
-pub struct NameTable {
-    shards: Vec<ShardNames>,
-}
-
-/// Bytes that a short name is copied with at once: a copy of fixed length needs no call and no loop.
-const CHUNK: usize = 32;
-
-/// One shard's names, by rank and in the order of their UTF-8 bytes. A *place* is a position in that order.
-struct ShardNames {
-    /// The names as JSON strings with their quotes and a comma, one behind the other in the order of places; then
-    /// [`CHUNK`] bytes that are no name.
-    json: Vec<u8>,
-    /// Where the name of each place begins in `json`, and its end as one more.
-    starts: Vec<u32>,
-    /// The place of each rank.
-    places: Vec<u32>,
-    /// The rank at each place.
-    ranks: Vec<u32>,
-}
-
-impl NameTable {
-    /// Renders and sorts the names of every shard. Time: that of sorting them.
-    pub fn new(snapshot: &Snapshot) -> Self {
-        NameTable { shards: snapshot.shards().par_iter().map(|shard| ShardNames::new(shard.names())).collect() }
-    }
-
-    /// Appends the answer of a visitor with these ranks; `places` is memory to work in.
-    fn write(
-        &self,
-        snapshot: &Snapshot,
-        pid: Pid,
-        ranks: &[u32],
-        only: &Only,
-        places: &mut Vec<u32>,
-        into: &mut Vec<u8>,
-    ) {
-        into.extend_from_slice(br#"{"segments":["#);
-        let number = snapshot.shard_number(pid);
-        if let Some((shard, names)) = snapshot.shards().get(number).zip(self.shards.get(number)) {
-            places.clear();
-            places.extend(ranks.iter().filter_map(|&rank| names.places.get(rank as usize)));
-            if let Only::Prefix(prefix) = only {
-                let wanted = names.with_prefix(shard.names(), prefix);
-                places.retain(|place| wanted.contains(place));
-            }
-            places.sort_unstable();
-            places.iter().for_each(|place| names.write(*place, into));
-            if !places.is_empty() {
-                into.pop();
-            }
-        }
-        into.extend_from_slice(br#"],"audiences":[]}"#);
-    }
-}
-
-impl ShardNames {
-    fn new(names: &[Arc<str>]) -> Self {
-        let mut ranks: Vec<u32> = (0..names.len() as u32).collect();
-        ranks.sort_unstable_by_key(|&rank| &names[rank as usize]);
-        let mut places = vec![0; names.len()];
-        let (mut json, mut starts) = (Vec::new(), vec![0]);
-        for (place, &rank) in ranks.iter().enumerate() {
-            places[rank as usize] = place as u32;
-            json.extend_from_slice(serde_json::Value::from(&*names[rank as usize]).to_string().as_bytes());
-            json.push(b',');
-            starts.push(json.len() as u32);
-        }
-        json.resize(json.len() + CHUNK, 0);
-        ShardNames { json, starts, places, ranks }
-    }
-
-    /// Appends the name at a place, and a comma; nothing for a place that is none.
-    #[inline]
-    fn write(&self, place: u32, into: &mut Vec<u8>) {
-        let Some(&[start, end]) = self.starts.get(place as usize..).and_then(|starts| starts.first_chunk()) else {
-            return;
-        };
-        let (tail, length) = (self.json.get(start as usize..).unwrap_or_default(), (end - start) as usize);
-        match tail.first_chunk::<CHUNK>() {
-            Some(chunk) if length <= CHUNK => {
-                let after = into.len() + length;
-                into.extend_from_slice(chunk);
-                into.truncate(after);
-            }
-            _ => into.extend_from_slice(&tail[..length.min(tail.len())]),
-        }
-    }
-
-    /// The places of the names that begin with `prefix`. Time: two binary searches.
-    fn with_prefix(&self, names: &[Arc<str>], prefix: &str) -> Range<u32> {
-        let name = |&rank: &u32| names.get(rank as usize).map_or("", |name| &**name);
-        let start = self.ranks.partition_point(|rank| name(rank) < prefix);
-        let end = self.ranks.partition_point(|rank| name(rank) < prefix || name(rank).starts_with(prefix));
-        start as u32..end as u32
-    }
-}
-
-/// Which part of an answer is wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Only {
-    /// Segments and audiences.
-    #[default]
-    Everything,
-    /// Segments; no audiences.
-    Segments,
-    /// Audiences; no segments.
-    Audiences,
-    /// Segments whose name begins with this text; no audiences.
-    Prefix(String),
-}
+pub use super::names::{NameTable, Only};
 
 /// Looks visitors up in one snapshot and the changes over it, again and again: what it needs to work in, it keeps.
 pub struct Lookup<'s> {
     snapshot: &'s Snapshot,
     names: &'s NameTable,
     overlay: &'s Overlay,
+    rules: Option<&'s Matcher>,
     room: Room,
 }
 
@@ -137,6 +26,7 @@ pub struct Lookup<'s> {
 pub struct Room {
     lookups: Lookups,
     places: Vec<u32>,
+    matched: Matched,
 }
 
 impl<'s> Lookup<'s> {
@@ -147,7 +37,13 @@ impl<'s> Lookup<'s> {
 
     /// The same in memory that another lookup has left.
     pub fn within(snapshot: &'s Snapshot, names: &'s NameTable, overlay: &'s Overlay, room: Room) -> Self {
-        Lookup { snapshot, names, overlay, room }
+        Lookup { snapshot, names, overlay, rules: None, room }
+    }
+
+    /// The same, which answers with these audiences, too.
+    #[must_use]
+    pub fn with_rules(self, rules: Option<&'s Matcher>) -> Self {
+        Lookup { rules, ..self }
     }
 
     /// The memory, for another lookup.
@@ -155,26 +51,34 @@ impl<'s> Lookup<'s> {
         self.room
     }
 
-    /// Appends `{"segments":["a","b"],"audiences":[]}` with the names of the segments in which the visitor is live at
-    /// `now`, sorted by their UTF-8 bytes; an unknown visitor has none. For a visitor who opted out it is
-    /// `{"segments":[],"audiences":[],"reason":"opted_out"}`.
+    /// Appends `{"segments":["a","b"],"audiences":["c"]}` with the names of the segments in which the visitor is live at
+    /// `now`, and of the audiences that he or she is in, sorted by their UTF-8 bytes; an unknown visitor has none. For a
+    /// visitor who opted out it is `{"segments":[],"audiences":[],"reason":"opted_out"}`.
     ///
-    /// Time: that of reading one profile and sorting its live part.
+    /// Time: that of reading one profile and sorting its live part; with audiences, some nanoseconds for each that is
+    /// posted under a segment of the visitor.
     ///
     /// # Errors
     /// When the image is damaged; then nothing is appended.
     pub fn answer(&mut self, pid: Pid, now: Time, only: &Only, into: &mut Vec<u8>) -> Result<(), AskError> {
-        let tick = self.snapshot.tick().floor(now);
+        let at = Moment::new(self.snapshot.tick(), now);
+        let tick = at.tick();
+        let rules = self.rules.filter(|_| only.wants_audiences());
+        let Room { lookups, places, matched } = &mut self.room;
         if let Some(touched) = self.overlay.get(pid) {
-            touched::write(&touched, tick, only, into);
+            touched::write(&touched, at, only, rules, matched, into);
             return Ok(());
         }
-        let Room { lookups, places } = &mut self.room;
-        let ranks = match only {
-            Only::Audiences => &[],
+        let ranks = match (only, rules) {
+            (Only::Audiences, None) => &[],
             _ => lookups.one(self.snapshot, pid, tick)?,
         };
+        begin(into);
         self.names.write(self.snapshot, pid, ranks, only, places, into);
+        if let Some(rules) = rules {
+            rules.of_ranks(self.snapshot.shard_number(pid), ranks, at, |entries| profile(self.snapshot, pid, entries), matched);
+        }
+        end(rules, matched, into);
         Ok(())
     }
 
@@ -217,28 +121,66 @@ impl<'s> Lookup<'s> {
         into: &mut Vec<u8>,
         mut each: impl FnMut(&mut Vec<u8>, &mut dyn FnMut(&mut Vec<u8>)),
     ) -> Result<(), AskError> {
-        let tick = self.snapshot.tick().floor(now);
-        let Room { lookups, places } = &mut self.room;
+        let at = Moment::new(self.snapshot.tick(), now);
+        let rules = self.rules.filter(|_| only.wants_audiences());
+        let Room { lookups, places, matched } = &mut self.room;
         let mut write = |place: usize, ranks: &[u32]| match touched.get(place) {
-            Some(Some(touched)) => each(into, &mut |into| touched::write(touched, tick, only, into)),
+            Some(Some(touched)) => each(into, &mut |into| touched::write(touched, at, only, rules, matched, into)),
             _ => each(into, &mut |into| {
-                self.names.write(self.snapshot, pids[place], ranks, only, places, into);
+                let (pid, snapshot) = (pids[place], self.snapshot);
+                begin(into);
+                self.names.write(snapshot, pid, ranks, only, places, into);
+                if let Some(rules) = rules {
+                    let history = |entries: &mut _| profile(snapshot, pid, entries);
+                    rules.of_ranks(snapshot.shard_number(pid), ranks, at, history, matched);
+                }
+                end(rules, matched, into);
             }),
         };
         match pids {
-            _ if *only == Only::Audiences => (0..pids.len()).for_each(|place| write(place, &[])),
-            [pid] => write(0, lookups.one(self.snapshot, *pid, tick)?),
-            _ => lookups.many(self.snapshot, pids, tick, write)?,
+            _ if *only == Only::Audiences && rules.is_none() => (0..pids.len()).for_each(|place| write(place, &[])),
+            [pid] => write(0, lookups.one(self.snapshot, *pid, at.tick())?),
+            _ => lookups.many(self.snapshot, pids, at.tick(), write)?,
         }
         Ok(())
     }
+}
+
+/// The entries of a visitor, dead ones too. The image was read a moment ago: damage that comes in between is nobody's
+/// membership.
+fn profile(snapshot: &Snapshot, pid: Pid, entries: &mut Vec<(u32, Entry)>) {
+    if let Some(shard) = snapshot.shard_of(pid)
+        && shard.profile(pid, entries).is_err()
+    {
+        entries.clear();
+    }
+}
+
+/// Appends what comes before the segments.
+pub(super) fn begin(into: &mut Vec<u8>) {
+    into.extend_from_slice(br#"{"segments":["#);
+}
+
+/// Appends what comes behind the segments: the audiences that the last question to `rules` found.
+pub(super) fn end(rules: Option<&Matcher>, matched: &Matched, into: &mut Vec<u8>) {
+    into.extend_from_slice(br#"],"audiences":["#);
+    let start = into.len();
+    for name in rules.into_iter().flat_map(|rules| rules.found(matched)) {
+        // Names of audiences have no character that JSON would escape.
+        into.push(b'"');
+        into.extend_from_slice(name.as_bytes());
+        into.extend_from_slice(br#"","#);
+    }
+    into.truncate(into.len() - usize::from(into.len() > start));
+    into.extend_from_slice(b"]}");
 }
 
 #[cfg(test)]
 mod tests {
     use usher_index::{Overlay, Pid};
 
-    use super::{CHUNK, Lookup, NameTable, Only};
+    use super::{Lookup, NameTable, Only};
+    use crate::ask::names::CHUNK;
     use crate::ask::sample::{Dice, Sample};
 
     // The most popular segment is the last by name, so that ranks are no help in sorting.

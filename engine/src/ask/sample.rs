@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 use usher_index::containers::Policy;
 use usher_index::{
-    Batch, FeedKey, IdType, Key, LedgerLine, NoProgress, Pid, Row, Snapshot, Span, Time, VisitorId, Writer,
+    Batch, FeedKey, IdType, Key, LedgerLine, NoProgress, Overlay, Pid, Row, Snapshot, Span, Time, VisitorId, Writer,
 };
 
 use super::expr::Expr;
@@ -18,6 +18,7 @@ pub struct Sample {
     pub snapshot: Snapshot,
     key: Key,
     folder: TempDir,
+    overlay: Overlay,
 }
 
 impl Sample {
@@ -50,7 +51,7 @@ impl Sample {
         let line = LedgerLine { key: feed, received: Self::at(0), report: serde_json::Value::Null, outcome: None };
         writer.load(vec![(batch, line)], Self::at(0), &NoProgress).unwrap();
         let snapshot = Snapshot::open(folder.path(), Some(key.clone())).unwrap();
-        Sample { snapshot, key, folder }
+        Sample { snapshot, key, folder, overlay: Overlay::default() }
     }
 
     /// The same index, built anew; with a policy in that one.
@@ -59,6 +60,11 @@ impl Sample {
         policy.into_iter().for_each(|policy| writer.set_policy(policy));
         writer.rebuild(Self::at(0), true, &NoProgress).unwrap();
         Snapshot::open(self.folder.path(), Some(self.key.clone())).unwrap()
+    }
+
+    /// No changes.
+    pub fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     pub fn folder(&self) -> String {

@@ -6,9 +6,11 @@ use roaring::{MultiOps, RoaringBitmap};
 use usher_index::overlay::{Side, Touched, View};
 use usher_index::{Pid, Tick};
 
+use super::audiences::LOOKALIKE_PREFIX;
 use super::expr::Expr;
-use super::lookup::Only;
+use super::lookup::{self, Only};
 use super::moment::Moment;
+use super::rules::{Matched, Matcher};
 
 /// What the touched visitors change in a count of the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,28 +134,37 @@ fn all(side: Side<'_>, operands: &[Expr], at: Moment) -> RoaringBitmap {
     kept
 }
 
-/// Appends the answer to a lookup of a touched visitor.
-pub fn write(touched: &Touched, tick: Tick, only: &Only, into: &mut Vec<u8>) {
+/// Appends the answer to a lookup of a touched visitor, with the audiences of `rules`; `matched` is memory to work in.
+pub fn write(
+    touched: &Touched,
+    at: Moment,
+    only: &Only,
+    rules: Option<&Matcher>,
+    matched: &mut Matched,
+    into: &mut Vec<u8>,
+) {
     if touched.opted_out {
         into.extend_from_slice(br#"{"segments":[],"audiences":[],"reason":"opted_out"}"#);
         return;
     }
-    into.extend_from_slice(br#"{"segments":["#);
+    let live = touched.entries.iter().filter(|held| held.entry.live(at.tick()));
+    let live = live.map(|held| (&*held.name.segment.name, held.entry));
+    lookup::begin(into);
     let start = into.len();
-    for held in touched.entries.iter().filter(|held| held.entry.live(tick)) {
-        let name = &*held.name.segment.name;
-        let wanted = match only {
-            Only::Everything | Only::Segments => true,
-            Only::Audiences => false,
-            Only::Prefix(prefix) => name.starts_with(&**prefix),
-        };
-        if wanted {
-            serde_json::to_writer(&mut *into, name).expect("memory takes every text");
-            into.push(b',');
-        }
+    let wanted = live.clone().map(|(name, _)| name).filter(|name| match only {
+        Only::Everything | Only::Segments => true,
+        Only::Audiences => false,
+        Only::Prefix(prefix) => name.starts_with(&**prefix),
+    });
+    for name in wanted.filter(|name| !name.starts_with(LOOKALIKE_PREFIX)) {
+        serde_json::to_writer(&mut *into, name).expect("memory takes every text");
+        into.push(b',');
     }
     into.truncate(into.len() - usize::from(into.len() > start));
-    into.extend_from_slice(br#"],"audiences":[]}"#);
+    if let Some(rules) = rules {
+        rules.of_entries(live, at, matched);
+    }
+    lookup::end(rules, matched, into);
 }
 
 #[cfg(test)]

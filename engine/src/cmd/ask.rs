@@ -308,7 +308,7 @@ mod tests {
             Change::Row { pid: sample.pid("ben"), segment: 0, entry },
         ];
         let segments = [Segment { name: "interest.opera".into(), source: "sample".into() }];
-        state.commit(&Commit { changes: &changes, segments: &segments, audit: &[] }).unwrap();
+        state.commit(&Commit { changes: &changes, segments: &segments, ..Commit::default() }).unwrap();
         let now = Sample::at(0).unix().to_string();
         let asked = |more: &[&str]| ask(&[&["--data", &data, "--now", &now, "--key-file", &key_file], more].concat());
 

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use usher_index::{IdType, Time};
 use usher_loader::clock::Clock;
 
+use super::budget::Budget;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::pool::Pool;
@@ -26,6 +27,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The threads for planners' questions.
     pub pool: Pool,
+    /// What planners were told today.
+    pub budget: Budget,
     /// The bounds in force.
     pub limits: Limits,
     /// The id type of a lookup that names none.

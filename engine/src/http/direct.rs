@@ -210,7 +210,9 @@ impl Work {
                 answered += 1;
             }
         };
-        let mut lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, take(&mut self.room));
+        let rules = served.rules.load();
+        let lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, take(&mut self.room));
+        let mut lookup = lookup.with_rules(rules.as_deref());
         lookup.each(&self.pids, &self.touched, now, &Only::Everything, into, each).ok()?;
         self.room = lookup.into_room();
         // What an erasure takes away is not kept here.

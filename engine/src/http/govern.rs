@@ -26,7 +26,7 @@ pub const MAX_AUDIT_LINES: usize = 1_000;
 pub async fn opt_out(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Problem> {
     let pid = visitor(app, raw_id, query)?;
     app.keeper.fulfil(Wish::OptOut(pid)).await.map_err(unkept)?;
-    Ok(empty())
+    Ok(reply::empty())
 }
 
 /// `DELETE /v1/visitors/{id}/opt-out`: what was observed until now stays out, what comes later may come in.
@@ -36,7 +36,7 @@ pub async fn opt_out(app: &App, raw_id: &str, query: Option<&str>) -> Result<Rep
 pub async fn revoke(app: &App, raw_id: &str, query: Option<&str>) -> Result<Reply, Problem> {
     let pid = visitor(app, raw_id, query)?;
     app.keeper.fulfil(Wish::Revoke(pid)).await.map_err(unkept)?;
-    Ok(empty())
+    Ok(reply::empty())
 }
 
 #[derive(Serialize)]
@@ -193,13 +193,6 @@ fn bad_id(detail: &str) -> Problem {
     Problem::new(Kind::BadId, detail.to_owned())
 }
 
-fn empty() -> Reply {
-    let mut reply = reply::json_bytes(Vec::new());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
-    reply.headers_mut().remove(http::header::CONTENT_TYPE);
-    reply
-}
-
 fn damaged(served: &Served, error: &usher_index::ImageError) -> Problem {
     tracing::error!(generation = served.snapshot.generation(), "an access failed: {error}");
     Problem::internal()
@@ -215,6 +208,9 @@ pub fn unkept(error: KeepError) -> Problem {
         KeepError::Disk => {
             let detail = "Nothing was taken: the disk is nearly full, and what is left is kept for opt-outs and erasures. Make room, then send it again.";
             Problem::new(Kind::NoRoom, detail).retry_after(soon)
+        }
+        KeepError::Conflict => {
+            Problem::new(Kind::Conflict, format!("Nothing was changed: {error}. Look at the audiences again."))
         }
         KeepError::Ended => Problem::new(
             Kind::Internal,

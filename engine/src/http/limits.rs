@@ -90,6 +90,9 @@ pub const MAX_BATCH_VISITORS: usize = 1_000;
 /// Visitors of a batch that are answered before other connections of the same thread get a turn.
 pub const BATCH_SLICE: usize = 64;
 
+/// Audiences in one answer of `GET /v1/audiences`.
+pub const MAX_AUDIENCES_LISTED: usize = 1_000;
+
 /// Questions of planners that are counted at once.
 pub const SIZES_RUNNING: usize = 2;
 

@@ -8,6 +8,7 @@
 //! | `GET`, `DELETE /v1/visitors/{id}`, `PUT`, `DELETE /v1/visitors/{id}/opt-out`, `GET /v1/audit` | [`govern`] |
 //! | `GET /v1/segments` | [`segments`] |
 //! | `POST /v1/size` | [`size`] |
+//! | `GET /v1/audiences`, `GET`, `PUT`, `DELETE /v1/audiences/{name}` | [`audiences`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
 //!
 //! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request (a plain lookup: [`usual`], [`direct`]; any
@@ -17,13 +18,16 @@
 pub mod about;
 pub mod app;
 pub mod attend;
+pub mod audiences;
 pub mod body;
+pub mod budget;
 pub mod direct;
 pub mod feeds;
 pub mod govern;
 pub mod guard;
 pub mod histogram;
 pub mod limits;
+pub mod measure;
 pub mod memberships;
 pub mod metrics;
 pub mod outbox;

@@ -45,6 +45,12 @@ pub enum Kind {
     NoRoom,
     /// A feed that failed whole.
     FeedFailed,
+    /// A name that no audience can have.
+    BadName,
+    /// A change that does not go together with what is there.
+    Conflict,
+    /// A size beyond the day's budget.
+    Overspent,
 }
 
 impl Kind {
@@ -68,6 +74,9 @@ impl Kind {
             Kind::Busy => "busy",
             Kind::NoRoom => "no-room",
             Kind::FeedFailed => "feed-failed",
+            Kind::BadName => "bad-name",
+            Kind::Conflict => "conflict",
+            Kind::Overspent => "budget-spent",
         }
     }
 
@@ -89,6 +98,9 @@ impl Kind {
             Kind::Busy => "The server is busy",
             Kind::NoRoom => "The disk is nearly full",
             Kind::FeedFailed => "The feed was not taken",
+            Kind::BadName => "The name cannot be used",
+            Kind::Conflict => "This does not go together with what is there",
+            Kind::Overspent => "The budget of today is spent",
         }
     }
 
@@ -99,6 +111,7 @@ impl Kind {
             | Kind::BadBody
             | Kind::BadExpression
             | Kind::BadHead
+            | Kind::BadName
             | Kind::TooManyVisitors => StatusCode::BAD_REQUEST,
             Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Kind::NotLocal => StatusCode::FORBIDDEN,
@@ -110,6 +123,8 @@ impl Kind {
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Kind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
             Kind::FeedFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Overspent => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 }

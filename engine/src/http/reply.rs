@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::Cursor;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
@@ -48,6 +48,15 @@ pub fn json<T: Serialize>(value: &T) -> Reply {
 #[must_use]
 pub fn text<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our answers are plain structs with string keys")
+}
+
+/// That it is done, and nothing else.
+#[must_use]
+pub fn empty() -> Reply {
+    let mut reply = json_bytes(Vec::new());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    reply.headers_mut().remove(header::CONTENT_TYPE);
+    reply
 }
 
 thread_local! {

@@ -16,6 +16,8 @@ pub enum Route {
     Audit,
     Segments,
     Size,
+    Audiences,
+    Audience,
     Charter,
     Live,
     Ready,
@@ -30,7 +32,7 @@ pub const ROUTES: usize = Route::ALL.len();
 
 impl Route {
     /// Every route, in the order of their numbers.
-    pub const ALL: [Route; 16] = [
+    pub const ALL: [Route; 18] = [
         Route::Visitor,
         Route::Batch,
         Route::Record,
@@ -40,6 +42,8 @@ impl Route {
         Route::Audit,
         Route::Segments,
         Route::Size,
+        Route::Audiences,
+        Route::Audience,
         Route::Charter,
         Route::Live,
         Route::Ready,
@@ -49,7 +53,7 @@ impl Route {
         Route::Unknown,
     ];
 
-    /// The path with a placeholder where a visitor id, or a source, stands.
+    /// The path with a placeholder where a visitor id, a source or a name stands.
     #[must_use]
     pub fn template(self) -> &'static str {
         match self {
@@ -62,6 +66,8 @@ impl Route {
             Route::Audit => "/v1/audit",
             Route::Segments => "/v1/segments",
             Route::Size => "/v1/size",
+            Route::Audiences => "/v1/audiences",
+            Route::Audience => "/v1/audiences/{name}",
             Route::Charter => "/v1/charter",
             Route::Live => "/healthz/live",
             Route::Ready => "/healthz/ready",
@@ -78,6 +84,7 @@ impl Route {
         match self {
             Route::Batch | Route::Size | Route::Memberships | Route::Feed => "POST",
             Route::Record => "GET, HEAD, DELETE",
+            Route::Audience => "GET, HEAD, PUT, DELETE",
             Route::OptOut => "PUT, DELETE",
             Route::Unknown => "",
             _ => "GET, HEAD",
@@ -91,13 +98,14 @@ impl Route {
         match self {
             Route::Batch | Route::Size | Route::Memberships | Route::Feed => method == Method::POST,
             Route::Record => reads || method == Method::DELETE,
+            Route::Audience => reads || method == Method::PUT || method == Method::DELETE,
             Route::OptOut => method == Method::PUT || method == Method::DELETE,
             Route::Unknown => false,
             _ => reads,
         }
     }
 
-    /// The route of a raw path and the raw visitor id or source in it (else an empty string).
+    /// The route of a raw path and the raw visitor id, source or name in it (else an empty string).
     #[must_use]
     pub fn of(path: &str) -> (Route, &str) {
         let route = match path {
@@ -106,6 +114,7 @@ impl Route {
             "/v1/audit" => Route::Audit,
             "/v1/segments" => Route::Segments,
             "/v1/size" => Route::Size,
+            "/v1/audiences" => Route::Audiences,
             "/v1/charter" => Route::Charter,
             "/healthz/live" => Route::Live,
             "/healthz/ready" => Route::Ready,
@@ -126,6 +135,8 @@ fn with_name(path: &str) -> Option<(Route, &str)> {
             None => (Route::Record, rest),
             Some(_) => return None,
         }
+    } else if let Some(name) = path.strip_prefix("/v1/audiences/") {
+        (Route::Audience, name)
     } else {
         (Route::Feed, path.strip_prefix("/v1/feeds/")?)
     };

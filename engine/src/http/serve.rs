@@ -18,11 +18,13 @@ use usher_loader::clock::Clock;
 
 use super::app::App;
 use super::attend::attend;
+use super::budget::Budget;
 use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_BACKLOG};
 use super::metrics::{Metrics, State};
 use super::pool::Pool;
 use super::watch::Watch;
 use crate::keep::disk::Disk;
+use crate::keep::catalogue::Catalogue;
 use crate::keep::fold::fold;
 use crate::keep::follow::{self, FollowError, follow};
 use crate::keep::recheck::recheck;
@@ -124,7 +126,8 @@ impl Server {
         let mut disk = Disk::new(&config.data);
         disk.look().map_err(|error| StateError::from(FileError::new("look at the disk of", &config.data)(error)))?;
         let state = Arc::new(take_state(&config, address)?);
-        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state, config.clock.now())?));
+        let catalogue = Catalogue::read(&state)?;
+        let live = Arc::new(Live::new(follow::open(&config.data, config.key, &state, config.clock.now())?, catalogue));
         let failed = Arc::new(Notify::new());
         let told = failed.clone();
         let started = Keeper::start(state, live.clone(), disk, config.clock, move || told.notify_one());
@@ -136,6 +139,7 @@ impl Server {
             clock: config.clock,
             metrics: Arc::new(Metrics::default()),
             pool: Pool::new().map_err(|error| StartError::Threads(error.into()))?,
+            budget: Budget::default(),
             limits: config.limits,
             default_id_type: IdType::default(),
             draining: AtomicBool::new(false),

@@ -19,7 +19,7 @@ use super::pace::{Pace, Phase};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::route::Route;
-use super::{about, body, feeds, govern, guard, memberships, segments, size, visitors};
+use super::{about, audiences, body, feeds, govern, guard, memberships, segments, size, visitors};
 
 /// Answers the requests of one connection.
 pub struct Connection {
@@ -84,8 +84,8 @@ impl Service<Request<Incoming>> for Connection {
 
 /// Whether the answer has to wait for something: a body, a count, a disk.
 fn takes_time(route: Route) -> bool {
-    use Route::{Batch, Feed, Memberships, OptOut, Record, Segments, Size};
-    matches!(route, Batch | Record | OptOut | Memberships | Feed | Size | Segments)
+    use Route::{Audience, Audiences, Batch, Feed, Memberships, OptOut, Record, Segments, Size};
+    matches!(route, Batch | Record | OptOut | Memberships | Feed | Size | Segments | Audiences | Audience)
 }
 
 /// Whether the request may be answered at all.
@@ -114,6 +114,10 @@ async fn in_time(app: Arc<App>, pace: Arc<Pace>, request: Request<Incoming>, rou
         Route::Feed => feeds::load(&app, raw, query, &mut body).await,
         Route::Batch => visitors::batch(&app, query, &mut body).await,
         Route::Size => size::answer(&app, query, &mut body).await,
+        Route::Audiences => audiences::list(&app, query).await,
+        Route::Audience if head.method == Method::PUT => audiences::put(&app, raw, query, &mut body).await,
+        Route::Audience if head.method == Method::DELETE => audiences::delete(&app, raw, query).await,
+        Route::Audience => audiences::get(&app, raw, query).await,
         _ => segments::list(&app, query).await,
     };
     body::linger(body, &pace);

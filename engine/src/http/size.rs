@@ -1,20 +1,19 @@
 //! `POST /v1/size`: how many people is that.
 
-use std::sync::Arc;
-
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use usher_loader::{audit, time};
 
 use super::app::App;
 use super::body;
+use super::govern::unkept;
 use super::limits::MAX_SIZE_BYTES;
+use super::measure::{Asked, Measured, Sizes, measure, measure_exactly, overspent};
 use super::problem::{Kind, Problem};
 use super::query::Params;
 use super::reply::{self, Reply};
-use crate::ask::disclose::Disclosed;
+use crate::ask::expr::Expr;
 use crate::ask::parse::parse;
-use crate::ask::size::{Unknown, count};
 use crate::keep::Wish;
 
 const SHAPE: &str = r#"{"expression": "interest.theatre and not crm.spectator", "exact": false}"#;
@@ -32,9 +31,8 @@ struct Question {
 
 #[derive(Serialize)]
 struct Answer {
-    visitors: Disclosed,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unknown: Vec<Unknown>,
+    #[serde(flatten)]
+    measured: Measured,
     as_of: String,
 }
 
@@ -46,31 +44,26 @@ pub async fn answer(app: &App, query: Option<&str>, body: &mut Incoming) -> Resu
     Params::read(query, &[])?;
     let bytes = body::read(body, MAX_SIZE_BYTES, app.limits.body).await?;
     let question: Question = body::json(&bytes, SHAPE)?;
-    let expression = parse(&question.expression)
-        .map_err(|error| Problem::new(Kind::BadExpression, format!("At {error}.")).at_column(error.column))?;
-    let (live, clock) = (Arc::clone(&app.live), app.clock);
-    // A count that waited for its turn is of the moment at which it is made.
-    let (served, now, counted) = app
-        .pool
-        .run(move || {
-            let (served, now) = (live.hold(), clock.now());
-            let counted = count(&served.snapshot, &served.overlay, &expression, now);
-            (served, now, counted)
-        })
-        .await?;
-    let counted = counted.map_err(|error| {
-        tracing::error!(generation = served.snapshot.generation(), "a count failed: {error}");
-        Problem::internal()
-    })?;
+    let expression = expression(&question.expression)?;
+    let Sizes { sizes, now, generation } = match question.exact {
+        true => measure_exactly(app, &expression).await?,
+        false => measure(app, vec![Asked::new(expression)]).await?,
+    };
     if question.exact {
         let (what, detail) = audit::exact_count(LOCAL, &question.expression);
-        app.keeper.fulfil(Wish::Note { what, detail }).await.map_err(super::govern::unkept)?;
+        app.keeper.fulfil(Wish::Note { what, detail }).await.map_err(unkept)?;
     }
-    let visitors = if question.exact {
-        Disclosed::exact(counted.visitors)
-    } else {
-        Disclosed::of(counted.visitors, served.snapshot.charter().house().size_floor)
-    };
-    let answer = Answer { visitors, unknown: counted.unknown, as_of: time::format(now) };
-    Ok(reply::of_generation(reply::json(&answer), served.snapshot.generation()))
+    let measured = sizes.into_iter().next().ok_or_else(Problem::internal)?;
+    if let Some(seconds) = measured.retry_after {
+        return Err(overspent(seconds));
+    }
+    Ok(reply::of_generation(reply::json(&Answer { measured, as_of: time::format(now) }), generation))
+}
+
+/// Reads an expression.
+///
+/// # Errors
+/// [`Kind::BadExpression`], with the column.
+pub(super) fn expression(text: &str) -> Result<Expr, Problem> {
+    parse(text).map_err(|error| Problem::new(Kind::BadExpression, format!("At {error}.")).at_column(error.column))
 }

@@ -52,7 +52,9 @@ pub fn one(app: &App, headers: HeaderMap, raw_id: &str, query: Option<&str>) -> 
     let served = app.live.glance();
     let pid = served.key.pid(named.as_ref().unwrap_or(&app.default_id_type), visitor);
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    let mut lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
+    let rules = served.rules.load();
+    let lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
+    let mut lookup = lookup.with_rules(rules.as_deref());
     lookup.answer(pid, app.now(), &only, &mut answer).map_err(|error| failed(&served, &error))?;
     ROOM.set(lookup.into_room());
     let reply = reply::within(headers, reply::JSON, answer);
@@ -87,13 +89,14 @@ pub async fn batch(app: &App, query: Option<&str>, body: &mut Incoming) -> Resul
     let mut answer = Vec::with_capacity(ANSWER_BYTES + visitors.len() * ANSWER_BYTES / 2);
     answer.extend_from_slice(br#"{"results":["#);
     // Asked once and not slice by slice, so that no change comes between two answers.
-    let touched = served.overlay.many(&pids);
+    let (touched, rules) = (served.overlay.many(&pids), served.rules.load_full());
     for (number, slice) in pids.chunks(BATCH_SLICE).enumerate() {
         if number > 0 {
             yield_now().await;
             answer.push(b',');
         }
-        let mut lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
+        let lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, ROOM.take());
+        let mut lookup = lookup.with_rules(rules.as_deref());
         let touched = touched.get(number * BATCH_SLICE..).unwrap_or_default();
         lookup.answers(slice, touched, now, &only, &mut answer).map_err(|error| failed(&served, &error))?;
         ROOM.set(lookup.into_room());

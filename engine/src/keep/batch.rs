@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use usher_index::membership::MAX_CLOCK_SKEW;
+use usher_index::state::{Record, Shelf};
 use usher_index::{AuditEntry, Bars, Change, Commit, Pid, Refusal, Segment, Tick, TickLength, Time};
 
-use super::wish::{Done, Rows, Wish};
+use super::wish::{AudienceChange, Done, Rows, Wish};
 
 /// One commit in the making.
 pub(super) struct Batch<'b> {
@@ -20,6 +21,7 @@ pub(super) struct Batch<'b> {
     pub(super) changes: Vec<Change>,
     pub(super) segments: Vec<Segment>,
     pub(super) audit: Vec<AuditEntry>,
+    records: Vec<Record>,
     numbers: HashMap<Arc<str>, u32>,
 }
 
@@ -35,6 +37,7 @@ impl<'b> Batch<'b> {
             changes: Vec::new(),
             segments: Vec::new(),
             audit: Vec::new(),
+            records: Vec::new(),
             numbers: HashMap::new(),
         }
     }
@@ -48,6 +51,7 @@ impl<'b> Batch<'b> {
             Wish::Revoke(pid) => self.bar(Change::Revoke { pid, at: self.newest }, "opt_out_revoked", None),
             Wish::Note { what, detail } => self.note(what, detail, None),
             Wish::Erase(pid, receipt) => self.bar(Change::Erase { pid, at: self.tick }, "erase", Some(receipt)),
+            Wish::Audience(change) => self.audience(&change),
         }
         Done::default()
     }
@@ -60,6 +64,14 @@ impl<'b> Batch<'b> {
 
     fn note(&mut self, what: &str, detail: String, receipt: Option<String>) {
         self.audit.push(AuditEntry { at: self.now, what: what.to_owned(), detail, receipt });
+    }
+
+    fn audience(&mut self, AudienceChange { name, audience }: &AudienceChange) {
+        let what = if audience.is_some() { "audience_saved" } else { "audience_deleted" };
+        let definition = audience.as_ref().map_or(String::new(), |audience| format!(" = {}", audience.definition));
+        self.note(what, format!("{name}{definition}"), None);
+        let value = audience.as_ref().map(|audience| audience.to_bytes());
+        self.records.push(Record { shelf: Shelf::Audiences, key: name.to_string(), value });
     }
 
     fn rows(&mut self, Rows { segments, rows }: &Rows) -> Done {
@@ -97,7 +109,7 @@ impl<'b> Batch<'b> {
 
     /// What is to be written.
     pub(super) fn commit(&self) -> Commit<'_> {
-        Commit { changes: &self.changes, segments: &self.segments, audit: &self.audit }
+        Commit { changes: &self.changes, segments: &self.segments, audit: &self.audit, records: &self.records }
     }
 }
 

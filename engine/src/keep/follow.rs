@@ -168,6 +168,7 @@ impl Follower {
             hold(&mut snapshot);
             let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;
             let served = Served::new(snapshot, present.key.clone(), overlay);
+            self.live.catalogue.rule(&served);
             served.warm_overlay(now);
             sweep(&served, now);
             Ok::<_, FollowError>(Candidate::new(served, up_to))

@@ -258,6 +258,7 @@ impl Desk {
         let served = self.live.hold();
         let now = self.clock.now();
         let (mut told, mut refused) = (Vec::with_capacity(wishes.len()), Vec::new());
+        let mut audiences = self.live.catalogue.change();
         let bars = served.overlay.bars();
         let mut batch = Batch::new(&bars, now, served.snapshot.tick());
         let full =
@@ -268,7 +269,11 @@ impl Desk {
             _ => None,
         };
         for (wish, reply) in wishes {
-            match refusal(&wish) {
+            let reason = refusal(&wish).or_else(|| match &wish {
+                Wish::Audience(change) if !audiences.take(change) => Some(KeepError::Conflict),
+                _ => None,
+            });
+            match reason {
                 Some(reason) => refused.push((reply, reason)),
                 None => {
                     let done = batch.add(wish);
@@ -291,6 +296,7 @@ impl Desk {
             told.into_iter().for_each(|(reply, _)| _ = reply.send(Err(KeepError::Ended)));
             return false;
         }
+        audiences.rule(&served);
         // Whoever gave up waiting does not need to be told.
         told.into_iter().for_each(|(reply, done)| _ = reply.send(Ok(done)));
         true
@@ -299,6 +305,7 @@ impl Desk {
     fn adopt(&self, candidate: Candidate, reply: oneshot::Sender<Result<(), KeepError>>) -> bool {
         match candidate.complete(&self.shared.state) {
             Ok(served) => {
+                self.live.catalogue.rule(&served);
                 self.live.replace(served);
                 _ = reply.send(Ok(()));
                 true

@@ -7,6 +7,7 @@
 
 pub mod adopt;
 mod batch;
+pub mod catalogue;
 pub mod disk;
 pub mod fold;
 pub mod follow;
@@ -19,5 +20,5 @@ mod yielding;
 pub(crate) use adopt::overlay;
 pub use keeper::{Keeper, Started};
 pub use served::{Live, Served};
-pub use wish::{Done, KeepError, Rows, Wish};
+pub use wish::{AudienceChange, Done, KeepError, Rows, Wish};
 pub(crate) use yielding::yield_a_little;

@@ -4,10 +4,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use usher_index::{Entry, ImageError, Key, Overlay, Pid, Snapshot, Tick, Time};
 
+use super::catalogue::Catalogue;
 use crate::ask::lookup::NameTable;
+use crate::ask::rules::Matcher;
 
 /// One generation and the changes over it, ready for questions.
 pub struct Served {
@@ -17,6 +19,10 @@ pub struct Served {
     pub names: NameTable,
     /// What changed since.
     pub overlay: Overlay,
+    /// The audiences as lookups match them; `None` while there are none.
+    pub rules: ArcSwapOption<Matcher>,
+    /// Of which version of the catalogue the rules are; 0 before the first.
+    pub(super) ruled: AtomicU64,
     /// The key of its pseudonyms.
     pub key: Key,
     /// The exact size of each segment in the images alone, in the order of [`Snapshot::segments`], at the tick that was last asked for.
@@ -33,7 +39,8 @@ impl Served {
     pub fn new(snapshot: Snapshot, key: Key, overlay: Overlay) -> Served {
         let names = NameTable::new(&snapshot);
         let (sizes, checks, damaged) = (Mutex::new(None), AtomicU64::new(0), AtomicBool::new(false));
-        Served { snapshot, names, overlay, key, sizes, checks, damaged }
+        let (rules, ruled) = (ArcSwapOption::empty(), AtomicU64::new(0));
+        Served { snapshot, names, overlay, rules, ruled, key, sizes, checks, damaged }
     }
 
     /// Finds out who is dead at `now` in the images, so that the first count after it need not.
@@ -74,30 +81,35 @@ impl Served {
     }
 }
 
-/// The generation that answers now.
-pub struct Live(ArcSwap<Served>);
+/// What answers now: a generation, and the house's audiences.
+pub struct Live {
+    served: ArcSwap<Served>,
+    /// The audiences.
+    pub catalogue: Catalogue,
+}
 
 impl Live {
-    /// Starts with `served`.
+    /// Starts with a generation and the audiences over it.
     #[must_use]
-    pub fn new(served: Served) -> Live {
-        Live(ArcSwap::from_pointee(served))
+    pub fn new(served: Served, catalogue: Catalogue) -> Live {
+        catalogue.rule(&served);
+        Live { served: ArcSwap::from_pointee(served), catalogue }
     }
 
     /// For a question that is answered at once: without a lock and without touching a shared counter.
     #[must_use]
     pub fn glance(&self) -> Guard<Arc<Served>> {
-        self.0.load()
+        self.served.load()
     }
 
     /// For a question that takes a while.
     #[must_use]
     pub fn hold(&self) -> Arc<Served> {
-        self.0.load_full()
+        self.served.load_full()
     }
 
     /// Puts another in its place.
     pub(super) fn replace(&self, served: Served) {
-        self.0.store(Arc::new(served));
+        self.served.store(Arc::new(served));
     }
 }

@@ -1,12 +1,14 @@
 //! What callers wish of the keeper, and what they are told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
 use usher_index::{Entry, Pid, Refusal, Segment};
 
 use super::adopt::Candidate;
+use crate::ask::audiences::Audience;
 
 /// Rows that admission let in.
 #[derive(Debug, Default)]
@@ -15,6 +17,15 @@ pub struct Rows {
     pub segments: Vec<Segment>,
     /// Whose, of which segment, from when until when.
     pub rows: Vec<(Pid, u32, Entry)>,
+}
+
+/// A new definition of an audience, or its end.
+#[derive(Clone, Debug)]
+pub struct AudienceChange {
+    /// Which audience.
+    pub name: Arc<str>,
+    /// What it is from now on; `None`: there is no such audience any more.
+    pub audience: Option<Arc<Audience>>,
 }
 
 /// Something that changes the state.
@@ -28,6 +39,8 @@ pub enum Wish {
     Revoke(Pid),
     /// All that was observed of the visitor until now goes. The receipt stands in the audit.
     Erase(Pid, String),
+    /// An audience is put, or taken away.
+    Audience(AudienceChange),
     /// A line of the audit, and nothing else.
     Note {
         /// What was done, in snake case.
@@ -65,6 +78,9 @@ pub enum KeepError {
     /// The disk is nearly full: what is left is for opt-outs and erasures.
     #[error("the disk is nearly full")]
     Disk,
+    /// Another change of the audiences came in between, with which this one does not go together.
+    #[error("another change of the audiences came in between")]
+    Conflict,
     /// The keeper has ended; whether the wish was committed is not known.
     #[error("the state can no longer be written")]
     Ended,

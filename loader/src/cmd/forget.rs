@@ -58,7 +58,7 @@ pub(super) fn run(args: &ForgetArgs, streams: &mut Streams<'_>) -> Result<u8, Co
         changes.push(Change::OptOut { pid });
         audit.push(entry("opt_out", now, &receipt));
     }
-    let sequence = state.commit(&Commit { changes: &changes, segments: &[], audit: &audit })?;
+    let sequence = state.commit(&Commit { changes: &changes, audit: &audit, ..Commit::default() })?;
     // What an interrupted build left to be done costs nothing when there is nothing.
     settle(&state, &args.common.data)?;
     let deadline = time::format(now.plus(DEADLINE));

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use redb::{Durability, ReadableTable, WriteTransaction};
 
 use super::audit::{AuditEntry, Head};
+use super::shelf::{self, Record};
 use super::{
     AUDIT, AUDIT_HEAD, CHANGES, CHARTER, SEGMENTS, SEQUENCE, State, TOMBSTONES, Tail, batch, damaged, meta, put_meta,
     store, tombstones,
@@ -28,6 +29,8 @@ pub struct Commit<'a> {
     pub segments: &'a [Segment],
     /// What is to be remembered of it.
     pub audit: &'a [AuditEntry],
+    /// What is put on the shelves, or taken from them, in order.
+    pub records: &'a [Record],
 }
 
 /// The state's own numbers of segments.
@@ -82,8 +85,8 @@ impl State {
     /// Writes a batch: one transaction, one flush; two when a visitor's wish or a line of the audit is in it. Returns its number; that of the last batch when there are no changes.
     ///
     /// # Errors
-    /// When it cannot be written: then the state is poisoned. [`StateError::Bound`] for more than [`MAX_COMMIT_CHANGES`];
-    /// then it is as before.
+    /// When it cannot be written: then the state is poisoned. [`StateError::Bound`] for more than [`MAX_COMMIT_CHANGES`], or a
+    /// record beyond its bounds; then it is as before.
     ///
     /// # Panics
     /// When a row's segment is not in the table that came with it.
@@ -92,8 +95,9 @@ impl State {
         if found > bound {
             return Err(StateError::Bound { what: "changes of one commit", found: found as u64, bound: bound as u64 });
         }
+        commit.records.iter().try_for_each(Record::check)?;
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        if commit.changes.is_empty() && commit.audit.is_empty() {
+        if commit.changes.is_empty() && commit.audit.is_empty() && commit.records.is_empty() {
             return self.database().map(|_| tail.sequence);
         }
         let database = self.database()?;
@@ -174,6 +178,7 @@ impl State {
         if !commit.audit.is_empty() {
             tail.head = self.append(&transaction, tail.head, commit.audit)?;
         }
+        shelf::write(&transaction, commit.records)?;
         transaction.commit().map_err(store("commit to"))?;
         Ok(tail)
     }

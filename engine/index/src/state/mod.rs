@@ -13,6 +13,7 @@ mod file;
 mod lock;
 mod read;
 mod settle;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod tombstones;
@@ -35,6 +36,7 @@ pub use batch::BATCH_VERSION;
 pub use commit::{Commit, MAX_COMMIT_CHANGES};
 pub use read::{Unfolded, Verified};
 pub use settle::Settled;
+pub use shelf::{MAX_KEY_BYTES, MAX_RECORD_BYTES, Record, Shelf};
 
 use audit::{Chain, Head};
 use commit::Names;
@@ -60,12 +62,18 @@ const SEGMENTS: Numbered = TableDefinition::new("segments");
 const AUDIT: Numbered = TableDefinition::new("audit");
 /// Pseudonym to opt-out and erasure.
 const TOMBSTONES: Named = TableDefinition::new("tombstones");
+/// Name to audience.
+const AUDIENCES: Named = TableDefinition::new("audiences");
+/// Name to model.
+const MODELS: Named = TableDefinition::new("models");
+/// Name to its sizes by day.
+const TREND: Named = TableDefinition::new("trend");
 /// What is said of the state as a whole.
 const META: Named = TableDefinition::new("meta");
 /// Every table whose keys are numbers.
 const NUMBERED: [Numbered; 3] = [CHANGES, SEGMENTS, AUDIT];
 /// Every table whose keys are bytes.
-const NAMED: [Named; 2] = [TOMBSTONES, META];
+const NAMED: [Named; 5] = [TOMBSTONES, AUDIENCES, MODELS, TREND, META];
 
 /// In `meta`: [`STATE_VERSION`].
 const VERSION: &[u8] = b"version";

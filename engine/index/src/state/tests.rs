@@ -32,7 +32,7 @@ fn table() -> Vec<Segment> {
 }
 
 fn commit(state: &State, changes: &[Change]) -> Result<u64, StateError> {
-    state.commit(&Commit { changes, segments: &table(), audit: &[] })
+    state.commit(&Commit { changes, segments: &table(), ..Commit::default() })
 }
 
 fn all(state: &State) -> Vec<(u64, Change)> {
