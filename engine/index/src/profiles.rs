@@ -94,12 +94,6 @@ impl<'a> Profile<'a> {
         self.gaps.get(..self.gap_bytes).unwrap_or_default()
     }
 
-    /// Leaves in `into` what `of` says of each code, in the order of ranks.
-    #[inline]
-    pub fn map_codes<T: Copy + Default>(&self, into: &mut Vec<T>, of: impl FnMut(u64) -> T) {
-        self.packing.map(self.codes, self.length, into, of);
-    }
-
     /// Calls `each` with every code, in the order of ranks.
     #[inline]
     pub fn each_code(&self, each: impl FnMut(u64)) {

@@ -199,7 +199,10 @@ impl Shard {
         mut each: impl FnMut(Pid),
     ) -> Result<(), ImageError> {
         let (mut cursor, first) = (OrdinalCursor::new(&self.image), block as u32 * BLOCK);
-        ordinals.into_iter().try_for_each(|ordinal| Ok(each(cursor.pid(first + u32::from(ordinal))?)))
+        ordinals.into_iter().try_for_each(|ordinal| {
+            each(cursor.pid(first + u32::from(ordinal))?);
+            Ok(())
+        })
     }
 
     /// The rank after the last segment: in containers and sweeps that of the visitors with any entry of life > 0.

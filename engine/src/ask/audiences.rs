@@ -121,7 +121,7 @@ impl Audiences {
     }
 
     /// All of them after `after`, by the UTF-8 bytes of their names.
-    pub fn after<'a>(&'a self, after: &str) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Audience>)> {
+    pub fn after<'a>(&'a self, after: &str) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Audience>)> + Clone {
         use std::ops::Bound::{Excluded, Unbounded};
         self.by_name.range::<str, _>((Excluded(after), Unbounded))
     }

@@ -150,7 +150,11 @@ mod tests {
             ("at least 2 of (a, few)", "at least 2 of (a, few)", vec![]),
         ] {
             let (found, left_out) = coarse(text);
-            assert_eq!((found.as_str(), left_out), (expected, ignored.iter().map(ToString::to_string).collect()), "{text}");
+            assert_eq!(
+                (found.as_str(), left_out),
+                (expected, ignored.iter().map(ToString::to_string).collect()),
+                "{text}"
+            );
         }
     }
 

@@ -35,7 +35,7 @@ enum Form {
 }
 
 /// A set of visitors that was counted: how many, and below [`NAMED_BELOW`] who.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Counted {
     /// How many visitors.
     pub visitors: u64,

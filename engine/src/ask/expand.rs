@@ -54,7 +54,7 @@ pub fn expand(expr: &Expr, audience: &dyn Fn(&str) -> Option<Expr>) -> Result<Ex
 }
 
 /// Looks for the audience that was meant by each name with an `@`, as far as names have a suggestion.
-pub fn suggest<'n>(unknown: &mut [Unknown], audiences: impl Iterator<Item = &'n str> + Clone) {
+pub fn suggest<'n>(unknown: &mut [Unknown], audiences: &(impl Iterator<Item = &'n str> + Clone)) {
     for unknown in unknown.iter_mut().take(MAX_SUGGESTIONS).filter(|unknown| unknown.nearest.is_none()) {
         let Some(name) = unknown.name.strip_prefix('@') else { continue };
         let mut search = Nearest::new(name);
@@ -202,7 +202,7 @@ mod tests {
         assert!(expanded(&nots(MAX_DEPTH), &[("x", "a")]).is_ok());
 
         let long = format!("\"{}\"", "é".repeat(128));
-        let six = vec![long.as_str(); 6].join(" or ");
+        let six = [long.as_str(); 6].join(" or ");
         assert!(expanded("@x or @x", &[("x", &six)]).is_ok());
         assert!(refused("@x or @x or @x", &[("x", &six)]).0.contains("bytes long"));
 
@@ -240,7 +240,7 @@ mod tests {
     fn the_audience_that_was_meant_is_found() {
         let name = |name: &str| Unknown { name: name.to_owned(), nearest: None };
         let mut unknown = [name("@autum"), name("@zzz"), name("autum")];
-        suggest(&mut unknown, ["winter", "autumn"].into_iter());
+        suggest(&mut unknown, &["winter", "autumn"].into_iter());
         assert_eq!(unknown.map(|unknown| unknown.nearest), [Some("@autumn".to_owned()), None, None]);
     }
 }

@@ -76,7 +76,13 @@ impl<'s> Lookup<'s> {
         begin(into);
         self.names.write(self.snapshot, pid, ranks, only, places, into);
         if let Some(rules) = rules {
-            rules.of_ranks(self.snapshot.shard_number(pid), ranks, at, |entries| profile(self.snapshot, pid, entries), matched);
+            rules.of_ranks(
+                self.snapshot.shard_number(pid),
+                ranks,
+                at,
+                |entries| profile(self.snapshot, pid, entries),
+                matched,
+            );
         }
         end(rules, matched, into);
         Ok(())

@@ -137,4 +137,3 @@ impl Only {
         matches!(self, Only::Everything | Only::Audiences)
     }
 }
-

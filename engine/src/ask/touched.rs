@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use roaring::{MultiOps, RoaringBitmap};
 use usher_index::overlay::{Side, Touched, View};
-use usher_index::{Pid, Tick};
+use usher_index::{NoiseKey, Pid};
 
 use super::audiences::LOOKALIKE_PREFIX;
+use super::disclose::Counted;
 use super::expr::Expr;
 use super::lookup::{self, Only};
 use super::moment::Moment;
@@ -31,6 +32,22 @@ impl Change {
     pub fn of_segment(view: &View<'_>, name: &str) -> Self {
         let len = |side: Side<'_>| side.segment(name).map_or(0, RoaringBitmap::len);
         Change { before: len(view.before()), after: len(view.after()) }
+    }
+
+    /// The true set of a segment of which this is the change, from that of the images at the same tick.
+    pub fn apply_to(self, images: Counted, view: &View<'_>, name: &str, key: &NoiseKey) -> Counted {
+        let visitors = self.apply(images.visitors);
+        let sum = |side: Side<'_>| {
+            let members = side.segment(name).into_iter().flat_map(RoaringBitmap::iter);
+            members.filter_map(|ordinal| view.pid(ordinal)).fold(0u128, |sum, pid| sum.wrapping_add(key.member(pid)))
+        };
+        match Counted::is_named(Counted { visitors, members: 0 }) && images.is_named() {
+            true => {
+                let members = images.members.wrapping_add(sum(view.after())).wrapping_sub(sum(view.before()));
+                Counted { visitors, members }
+            }
+            false => Counted { visitors, members: 0 },
+        }
     }
 
     /// The true count, from that of the images at the same tick.
@@ -162,7 +179,7 @@ pub fn write(
     }
     into.truncate(into.len() - usize::from(into.len() > start));
     if let Some(rules) = rules {
-        rules.of_entries(live, at, matched);
+        rules.of_entries(&live, at, matched);
     }
     lookup::end(rules, matched, into);
 }

@@ -9,9 +9,9 @@ use usher_loader::time;
 
 use super::app::App;
 use super::body;
+use super::budget::Charge;
 use super::govern::unkept;
 use super::limits::{MAX_AUDIENCES_LISTED, MAX_SIZE_BYTES};
-use super::budget::Charge;
 use super::measure::{Asked, Measured, Sizes, measure};
 use super::problem::{Kind, Problem};
 use super::query::{Params, bad, decode};

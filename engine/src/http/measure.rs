@@ -146,7 +146,7 @@ pub fn expand(live: &Live, expression: &Expr) -> Result<Expr, Problem> {
 /// Finds the audiences that were meant by unknown ones.
 fn name_audiences(live: &Live, unknown: &mut [Unknown]) {
     let audiences = live.catalogue.audiences();
-    suggest(unknown, audiences.after("").map(|(name, _)| &**name));
+    suggest(unknown, &audiences.after("").map(|(name, _)| &**name));
 }
 
 /// A refusal of a size that is not told.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
-use usher_index::{Charter, Class, SegmentInfo, Span, Time};
+use usher_index::{Charter, Class, NoiseKey, Overlay, SegmentInfo, Span, Time};
 use usher_loader::time;
 
 use super::app::App;
@@ -11,22 +11,24 @@ use super::problem::Problem;
 use super::query::Params;
 use super::reply::{self, Reply};
 use crate::ask::AskError;
-use crate::ask::disclose::Disclosed;
+use crate::ask::audiences::LOOKALIKE_PREFIX;
+use crate::ask::disclose::{Counted, Disclosed};
+use crate::ask::discreet::counted;
 use crate::ask::expr::Expr;
 use crate::ask::size::count_images;
 use crate::ask::touched::Change;
 use crate::keep::Served;
 
 #[derive(Serialize)]
-struct Listing<'a> {
-    segments: Vec<Line<'a>>,
+struct Listing {
+    segments: Vec<Line>,
     as_of: String,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
-    name: &'a str,
-    source: &'a str,
+struct Line {
+    name: String,
+    source: String,
     /// Absent when the charter does not name the source any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<Class>,
@@ -52,53 +54,86 @@ pub async fn list(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
     Ok(reply::of_generation(reply, generation))
 }
 
+/// A segment with its members.
+struct Known {
+    name: Arc<str>,
+    source: Arc<str>,
+    set: Counted,
+    /// Whether `set` lacks who is in it, of whom the images have too many to name.
+    is_unnamed: bool,
+}
+
 fn listing(served: &Served, prefix: &str, now: Time) -> Result<Reply, AskError> {
-    let tick = served.snapshot.tick().floor(now);
-    let images = sizes(served, now)?;
-    let of_images = served.snapshot.segments().iter().zip(images.iter());
-    let of_images = of_images.filter(|(segment, _)| segment.name.starts_with(prefix));
-    let charter = served.snapshot.charter();
-    let as_of = time::format(now);
+    let key = served.key.noise_key();
+    let mut segments = known(served, prefix, now, &key)?;
+    for segment in segments.iter_mut().filter(|segment| segment.is_unnamed) {
+        let expr = Expr::Segment(segment.name.to_string());
+        segment.set = counted(&served.snapshot, &served.overlay, &expr, segment.set.visitors, now, &key)?;
+    }
+    segments.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let line = |segment: &Known| line(served.snapshot.charter(), segment, &key);
+    Ok(reply::json(&Listing { segments: segments.iter().map(line).collect(), as_of: time::format(now) }))
+}
+
+/// The segments of the images and those of the changes; not those that hold the members of lookalikes.
+fn known(served: &Served, prefix: &str, now: Time, key: &NoiseKey) -> Result<Vec<Known>, AskError> {
+    let images = sizes(served, now, key)?;
+    let wanted = |name: &str| name.starts_with(prefix) && !name.starts_with(LOOKALIKE_PREFIX);
+    let segments = served.snapshot.segments().iter().zip(images.iter()).filter(|(segment, _)| wanted(&segment.name));
+    let mut segments: Vec<Known> = segments
+        .map(|(SegmentInfo { name, source, .. }, &set)| Known {
+            name: Arc::clone(name),
+            source: Arc::clone(source),
+            set,
+            is_unnamed: false,
+        })
+        .collect();
     if served.overlay.is_empty() {
-        let segments = of_images.map(|(segment, &size)| line(charter, &segment.name, &segment.source, size));
-        return Ok(reply::json(&Listing { segments: segments.collect(), as_of }));
+        return Ok(segments);
     }
     // After the images are counted: a thread that waits for others may take on another count, which looks here as well.
-    let view = served.overlay.at(tick);
-    let of_images = of_images.map(|(segment, &size)| {
-        let size = Change::of_segment(&view, &segment.name).apply(size);
-        line(charter, &segment.name, &segment.source, size)
-    });
-    let mut segments: Vec<_> = of_images.collect();
-    let new = view.segments().filter(|segment| served.snapshot.segment(&segment.name).is_none());
-    segments.extend(new.filter(|segment| segment.name.starts_with(prefix)).map(|segment| {
-        let size = Change::of_segment(&view, &segment.name).apply(0);
-        line(charter, &segment.name, &segment.source, size)
+    let view = served.overlay.at(served.snapshot.tick().floor(now));
+    let new = view.segments().filter(|segment| wanted(&segment.name));
+    let new = new.filter(|segment| served.snapshot.segment(&segment.name).is_none());
+    segments.extend(new.map(|segment| Known {
+        name: Arc::clone(&segment.name),
+        source: Arc::clone(&segment.source),
+        set: Counted::default(),
+        is_unnamed: false,
     }));
-    segments.sort_unstable_by_key(|line| line.name);
-    Ok(reply::json(&Listing { segments, as_of }))
+    for segment in &mut segments {
+        let images = segment.set;
+        segment.set = Change::of_segment(&view, &segment.name).apply_to(images, &view, &segment.name, key);
+        segment.is_unnamed = segment.set.is_named() && !images.is_named();
+    }
+    Ok(segments)
 }
 
-fn line<'a>(charter: &Charter, name: &'a str, source: &'a str, size: u64) -> Line<'a> {
+fn line(charter: &Charter, Known { name, source, set, .. }: &Known, key: &NoiseKey) -> Line {
     let owner = charter.owner_of(name).cloned().or_else(|| charter.source(source));
     Line {
-        name,
-        source,
+        name: name.to_string(),
+        source: source.to_string(),
         class: owner.as_ref().map(|owner| owner.class),
         ttl: owner.as_ref().map(|owner| owner.ttl),
-        visitors: Disclosed::of(size, charter.house().size_floor),
+        visitors: Disclosed::of(*set, charter.house().size_floor, key),
     }
 }
 
-/// The exact size of every segment in the images alone, counted once a tick. Whoever asks first counts, the others wait for it.
-fn sizes(served: &Served, now: Time) -> Result<Arc<[u64]>, AskError> {
+/// Every segment as the images alone have it, counted once a tick. Whoever asks first counts, the others wait for it.
+fn sizes(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, AskError> {
     let tick = served.snapshot.tick().floor(now);
     let mut kept = served.sizes.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, sizes)) = kept.as_ref().filter(|(at, _)| *at == tick) {
         return Ok(Arc::clone(sizes));
     }
-    let size = |segment: &SegmentInfo| count_images(&served.snapshot, &Expr::Segment(segment.name.to_string()), now);
-    let sizes: Arc<[u64]> = served.snapshot.segments().iter().map(size).collect::<Result<_, AskError>>()?;
+    let nothing = Overlay::default();
+    let size = |segment: &SegmentInfo| {
+        let expr = Expr::Segment(segment.name.to_string());
+        let visitors = count_images(&served.snapshot, &expr, now)?;
+        counted(&served.snapshot, &nothing, &expr, visitors, now, key)
+    };
+    let sizes: Arc<[Counted]> = served.snapshot.segments().iter().map(size).collect::<Result<_, AskError>>()?;
     *kept = Some((tick, Arc::clone(&sizes)));
     Ok(sizes)
 }

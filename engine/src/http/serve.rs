@@ -23,8 +23,8 @@ use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_B
 use super::metrics::{Metrics, State};
 use super::pool::Pool;
 use super::watch::Watch;
-use crate::keep::disk::Disk;
 use crate::keep::catalogue::Catalogue;
+use crate::keep::disk::Disk;
 use crate::keep::fold::fold;
 use crate::keep::follow::{self, FollowError, follow};
 use crate::keep::recheck::recheck;

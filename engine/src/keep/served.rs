@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use usher_index::{Entry, ImageError, Key, Overlay, Pid, Snapshot, Tick, Time};
 
 use super::catalogue::Catalogue;
+use crate::ask::disclose::Counted;
 use crate::ask::lookup::NameTable;
 use crate::ask::rules::Matcher;
 
@@ -25,8 +26,8 @@ pub struct Served {
     pub(super) ruled: AtomicU64,
     /// The key of its pseudonyms.
     pub key: Key,
-    /// The exact size of each segment in the images alone, in the order of [`Snapshot::segments`], at the tick that was last asked for.
-    pub sizes: Mutex<Option<(Tick, Arc<[u64]>)>>,
+    /// Each segment as the images alone have it, in the order of [`Snapshot::segments`], at the tick that was last asked for.
+    pub sizes: Mutex<Option<(Tick, Arc<[Counted]>)>>,
     /// How often its images were checked again and found sound.
     pub checks: AtomicU64,
     /// Whether such a check found damage.

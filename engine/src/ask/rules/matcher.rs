@@ -134,7 +134,8 @@ impl Matcher {
         let recall = || {
             let mut entries = Vec::new();
             history(&mut entries);
-            let each = |&(rank, entry): &(u32, Entry)| numbers(rank).iter().map(move |&number| (number, entry.observed));
+            let each =
+                |&(rank, entry): &(u32, Entry)| numbers(rank).iter().map(move |&number| (number, entry.observed));
             entries.iter().filter(|(_, entry)| entry.live(at.tick())).flat_map(each).collect()
         };
         self.find(ranks.is_empty(), at, recall, room);
@@ -143,7 +144,7 @@ impl Matcher {
     /// The audiences of a visitor who has these live memberships.
     pub fn of_entries<'n>(
         &self,
-        entries: impl Iterator<Item = (&'n str, Entry)> + Clone,
+        entries: &(impl Iterator<Item = (&'n str, Entry)> + Clone),
         at: Moment,
         room: &mut Matched,
     ) {

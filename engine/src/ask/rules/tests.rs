@@ -8,8 +8,8 @@ use usher_index::{Entry, Tick};
 use super::{Matched, Matcher, Numbers, Rule};
 use crate::ask::expr::Expr;
 use crate::ask::lookup::{Lookup, NameTable, Only};
-use crate::ask::parse::parse;
 use crate::ask::moment::Moment;
+use crate::ask::parse::parse;
 use crate::ask::sample::{Dice, Sample, holds, with_spans};
 
 const SEGMENTS: [(&str, u64); 7] =
@@ -114,7 +114,7 @@ fn names_lead_to_the_same_audiences_as_ranks() {
         let at = Moment::new(sample.snapshot.tick(), Sample::at(hours));
         let observed = Moment::new(sample.snapshot.tick(), Sample::at(0)).tick();
         let entry = Entry { observed, expiry: Tick::new(observed.get() + 9) };
-        matcher.of_entries(names.iter().map(|&name| (name, entry)), at, &mut room);
+        matcher.of_entries(&names.iter().map(|&name| (name, entry)), at, &mut room);
         matcher.found(&room).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(found(&["a.x", "c"], 0), "a.__and_not_a.y a.x_and_c c_within_2_hours not_b.x");
