@@ -30,6 +30,8 @@ mod kill;
 mod language;
 /// Changes are in force at once, and lookups go on while everything happens.
 mod live;
+/// Who resembles a seed: scores, curve and audience, beside a naive model and on real sets.
+mod lookalike;
 /// Random feeds and builds answer as a naive map of sets does.
 mod model;
 /// The judge: the naive map of sets.

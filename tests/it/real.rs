@@ -25,7 +25,7 @@ const PIECES: usize = 10;
 const POPULAR: usize = 2_000;
 
 /// The file of a set, or the reason why the test cannot run.
-fn find(name: &str) -> Result<PathBuf, String> {
+pub fn find(name: &str) -> Result<PathBuf, String> {
     let beside = root().join("../shared/data");
     let folder = std::env::var_os("USHER_SHARED_DATA").map_or(beside, PathBuf::from);
     let file = folder.join(name);
@@ -33,7 +33,7 @@ fn find(name: &str) -> Result<PathBuf, String> {
     if file.is_file() { Ok(file) } else { Err(format!("{} is absent: {why}", file.display())) }
 }
 
-fn unpack(path: &Path) -> String {
+pub fn unpack(path: &Path) -> String {
     let mut text = String::new();
     let file = File::open(path).expect("a readable file");
     MultiGzDecoder::new(file).read_to_string(&mut text).expect("whole gzip of UTF-8");

@@ -6,6 +6,10 @@ use crate::error::CharterError;
 use crate::id::IdType;
 use crate::time::{Span, TickLength};
 
+mod lookalike;
+
+pub use lookalike::LookalikeRules;
+
 /// The fewest ticks that a source's life lasts; less would be lost to rounding.
 pub const MIN_TTL_TICKS: u32 = 2;
 /// The largest charter, in bytes.
@@ -59,24 +63,6 @@ fn default_size_floor() -> u64 {
     DEFAULT_SIZE_FLOOR
 }
 
-/// Bounds of lookalike audiences.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LookalikeRules {
-    /// The fewest seed visitors.
-    pub min_seed: u64,
-    /// The fewest visitors of an audience.
-    pub min_audience: u64,
-    /// The life of a lookalike membership.
-    pub ttl: Span,
-}
-
-impl Default for LookalikeRules {
-    fn default() -> Self {
-        Self { min_seed: 100, min_audience: 1_000, ttl: Span::from_days(30) }
-    }
-}
-
 /// What is never admitted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,8 +104,7 @@ fn cookies() -> Vec<IdType> {
 #[serde(deny_unknown_fields)]
 struct File {
     house: House,
-    #[serde(default)]
-    lookalike: LookalikeRules,
+    lookalike: Option<toml::Spanned<LookalikeRules>>,
     #[serde(default)]
     forbidden: Forbidden,
     #[serde(rename = "source")]
@@ -156,7 +141,7 @@ impl Charter {
         check(text, &file)?;
         Ok(Self {
             house: file.house,
-            lookalike: file.lookalike,
+            lookalike: file.lookalike.map(toml::Spanned::into_inner).unwrap_or_default(),
             forbidden: file.forbidden,
             sources: file.sources.into_iter().map(toml::Spanned::into_inner).collect(),
             development: false,
@@ -174,7 +159,7 @@ impl Charter {
             size_floor: DEFAULT_SIZE_FLOOR,
             tick: TickLength::default(),
         };
-        let (lookalike, forbidden) = (LookalikeRules::default(), Forbidden::default());
+        let (lookalike, forbidden) = Default::default();
         Self { house, lookalike, forbidden, sources: Vec::new(), development: true, text: String::new() }
     }
 
@@ -291,6 +276,7 @@ impl CharterError {
 
 fn check(text: &str, file: &File) -> Result<(), CharterError> {
     let least = Span::from_secs(MIN_TTL_TICKS * file.house.tick.secs());
+    file.lookalike.iter().try_for_each(|rules| lookalike::check(text, rules, least))?;
     let mut seen_prefixes = std::collections::HashMap::new();
     let mut seen_names = std::collections::HashSet::new();
     for spanned in &file.sources {

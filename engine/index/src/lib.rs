@@ -102,7 +102,7 @@ pub use bars::Bars;
 pub use bits::{Bits, Op};
 pub use build::{Batch, NoProgress, Progress};
 pub use change::Change;
-pub use charter::{Charter, Class, House, LegalBasis, Source};
+pub use charter::{Charter, Class, House, LegalBasis, LookalikeRules, Source};
 pub use entry::Entry;
 pub use error::{CharterError, FileError, ImageError, OpenError, StateError, WriteError};
 pub use files::Folder;

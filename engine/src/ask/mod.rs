@@ -2,7 +2,8 @@
 //!
 //! text -> [`lex`] -> [`parse`] -> [`expr`] -> [`expand`] -> [`plan`] (per shard) -> [`evaluate`] -> [`size`], or [`members`]
 //! instead of a size; planners get a size by way of [`coarse`], [`discreet`] and [`disclose`]. A visitor takes the short way
-//! through [`lookup`], and through [`rules`] to his or her [`audiences`]. [`touched`] says what changes in memory add to all.
+//! through [`lookup`], and through [`rules`] to his or her [`audiences`]. [`lookalike`] finds who resembles a seed. [`touched`] says
+//! what changes in memory add to all.
 //! Everything here is a function of a snapshot and a `now`: no clock, no chance, no I/O but the snapshot's own.
 
 pub mod audiences;
@@ -15,6 +16,7 @@ pub mod evaluate;
 pub mod expand;
 pub mod expr;
 pub mod lex;
+pub mod lookalike;
 pub mod lookup;
 pub mod members;
 pub mod moment;

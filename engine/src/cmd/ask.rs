@@ -2,23 +2,21 @@
 
 use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use serde::Serialize;
-use usher_index::state::STATE_FILE;
-use usher_index::{AuditEntry, Commit, IdType, Key, Overlay, Snapshot, State, StateError, Time, VisitorId};
+use usher_index::{AuditEntry, Commit, IdType, Key, Overlay, Snapshot, Time, VisitorId};
 use usher_loader::clock::Clock;
-use usher_loader::{audit, key, time};
+use usher_loader::{audit, time};
 
+use super::live::{Opening, no_key};
 use super::{FAILED, OK, USAGE};
 use crate::ask::disclose::Disclosed;
 use crate::ask::expr::Expr;
 use crate::ask::lookup::{Lookup, NameTable, Only};
 use crate::ask::parse::{ParseError, parse};
 use crate::ask::size::{Unknown, count};
-use crate::config;
-use crate::keep::overlay;
 
 /// What another owner of the live state is told.
 const HOLDER: &str = "usher-engine ask";
@@ -100,13 +98,13 @@ fn understand(args: &AskArgs) -> Result<Question<'_>, String> {
 }
 
 fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
-    if !args.data.is_dir() {
-        bail!(
-            "{}: there is no such folder; make an index with `usher-loader load FILE --source NAME --data {0}`",
-            args.data.display()
-        );
-    }
-    let (snapshot, overlay, state) = open(args, question)?;
+    let (keyless, route) = match question {
+        Question::Count(_) => (true, "POST /v1/size"),
+        Question::Visitor(_) => (false, "GET /v1/visitors/{id}/segments"),
+    };
+    let (key_file, charter) = (args.key_file.as_deref(), args.charter.as_deref());
+    let opening = Opening { data: &args.data, key_file, charter, keyless, verb: HOLDER, route };
+    let (snapshot, overlay, state) = opening.open()?;
     let now = Clock::new(args.now).now();
     match question {
         Question::Count(expr) => {
@@ -122,51 +120,6 @@ fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mu
             print_profile(&snapshot, &overlay, key, &args.id_type, *id, now, out)
         }
     }
-}
-
-/// The images, over them what the live state holds beyond them, and the state, if there is one.
-fn open(args: &AskArgs, question: &Question<'_>) -> anyhow::Result<(Snapshot, Overlay, Option<State>)> {
-    let is_live = args.data.join(STATE_FILE).exists();
-    let key = match (question, &args.key_file) {
-        // A count of images alone needs no key; one that is named is checked all the same.
-        (Question::Count(_), None) if !is_live => None,
-        (_, named) => key::find(&args.data, named.as_deref())?.map(|found| found.key),
-    };
-    // The state first: nobody folds and forgets its changes while the images are opened.
-    let state = match (is_live, &key) {
-        (true, Some(key)) => take(&args.data, key, question)?,
-        (true, None) => bail!(no_key(&args.data)?),
-        (false, _) => None,
-    };
-    let mut snapshot = Snapshot::open(&args.data, key)?;
-    if let Some(file) = &args.charter {
-        snapshot.set_charter(config::charter(file)?);
-    }
-    let overlay = match &state {
-        Some(state) => overlay(&snapshot, state)?.0,
-        None => Overlay::default(),
-    };
-    Ok((snapshot, overlay, state))
-}
-
-/// The live state, if it is free. Who holds it knows changes that nobody else can.
-fn take(data: &Path, key: &Key, question: &Question<'_>) -> anyhow::Result<Option<State>> {
-    let route = match question {
-        Question::Count(_) => "POST /v1/size",
-        Question::Visitor(_) => "GET /v1/visitors/{id}/segments",
-    };
-    match State::open_if_present(data, key, HOLDER) {
-        Err(StateError::Held { holder, .. }) => bail!("the live state belongs to {holder}; through it: {route}"),
-        opened => Ok(opened?),
-    }
-}
-
-fn no_key(data: &Path) -> anyhow::Result<String> {
-    let expected = key::beside(data)?;
-    Ok(format!(
-        "there is no key in {}; visitors and changes that no build has folded are found only with the index's key: name its file with --key-file",
-        expected.display()
-    ))
 }
 
 /// The answer to a count, as `POST /v1/size` gives it to those who may see it exactly.

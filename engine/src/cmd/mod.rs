@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 
 pub mod ask;
 pub mod demo;
+mod live;
+pub mod lookalike;
 pub mod serve;
 
 /// Exit code: everything was done.
@@ -30,6 +32,8 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Counts the visitors of an expression exactly, or looks one visitor up.
     Ask(ask::AskArgs),
+    /// Finds who resembles a list of visitors, and says how well.
+    Lookalike(lookalike::LookalikeArgs),
     /// Loads a theatre's world into a temporary folder, serves it and says what to try.
     Demo(demo::DemoArgs),
 }
@@ -45,6 +49,7 @@ where
         Ok(Cli { verb: Verb::Serve(args) }) => report(serve::run(&args, out, err), err),
         Ok(Cli { verb: Verb::Demo(args) }) => report(demo::run(&args, out, err), err),
         Ok(Cli { verb: Verb::Ask(args) }) => ask::run(&args, out, err),
+        Ok(Cli { verb: Verb::Lookalike(args) }) => report(lookalike::run(&args, out, err), err),
         Err(error) => usage(&error, out, err),
     }
 }

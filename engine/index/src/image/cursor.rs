@@ -1,5 +1,7 @@
 //! Walks the visitors of an image in the order of their pseudonyms.
 
+use std::ops::Range;
+
 use crate::dictionary::remainder_from;
 use crate::entry::Entry;
 use crate::error::ImageError;
@@ -8,6 +10,35 @@ use crate::profiles::ProfileBytes;
 
 use super::reader::Image;
 use super::section::Section;
+
+impl Image {
+    /// Calls `each` with the ordinals of a range and their pseudonyms, ascending. Time: that of reading their buckets'
+    /// remainders, and a binary search for the first.
+    ///
+    /// # Errors
+    /// When the image is damaged.
+    pub fn each_pid(&self, ordinals: Range<u32>, mut each: impl FnMut(u32, Pid)) -> Result<(), ImageError> {
+        let geometry = self.header().geometry;
+        let (mut low, mut high) = (0, geometry.buckets());
+        // The last bucket that begins at or before the first ordinal; those before the first begin there at the latest.
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if self.bucket(middle)?.start <= ordinals.start { low = middle } else { high = middle }
+        }
+        for index in low..geometry.buckets() {
+            let bucket = self.bucket(index)?;
+            if bucket.start >= ordinals.end {
+                break;
+            }
+            let remainders = bucket.remainders.chunks_exact(geometry.remainder_bytes());
+            for (ordinal, bytes) in (bucket.start..).zip(remainders).filter(|(o, _)| ordinals.contains(o)) {
+                let pid = geometry.pid(self.header().shard, index, remainder_from(bytes));
+                each(ordinal, pid.ok_or_else(|| self.damaged(Section::Records, "whole remainders"))?);
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Stands on one visitor after the other.
 pub struct ProfileCursor<'a> {
@@ -25,7 +56,7 @@ pub struct ProfileCursor<'a> {
 impl<'a> ProfileCursor<'a> {
     /// Before the first visitor of a range of buckets.
     #[must_use]
-    pub fn new(image: &'a Image, buckets: std::ops::Range<usize>) -> Self {
+    pub fn new(image: &'a Image, buckets: Range<usize>) -> Self {
         let (bucket, end) = (buckets.start, buckets.end.min(image.header().geometry.buckets()));
         Self { image, bucket, end, visitors: Vec::new(), next: 0, current: None, entries: Vec::new() }
     }

@@ -23,21 +23,13 @@ impl Container<'_> {
     }
 
     /// Calls `each` with every member, ascending.
+    #[inline]
     pub fn each(&self, mut each: impl FnMut(u16)) {
-        let by_words = |words: &mut dyn Iterator<Item = u64>, each: &mut dyn FnMut(u16)| {
-            for (index, word) in words.enumerate() {
-                let mut rest = word;
-                while rest != 0 {
-                    each((index as u32 * 64 + rest.trailing_zeros()) as u16);
-                    rest &= rest - 1;
-                }
-            }
-        };
         match self {
             Container::Empty => {}
             Container::Array(_) | Container::EliasFano { .. } => self.each_listed(each),
-            Container::Sparse { map, bytes } => by_words(&mut sparse_words(map, bytes), &mut each),
-            Container::Bitmap(bytes) => by_words(&mut words(bytes), &mut each),
+            Container::Sparse { map, bytes } => each_bit(sparse_words(map, bytes), &mut each),
+            Container::Bitmap(bytes) => each_bit(words(bytes), &mut each),
         }
     }
 
@@ -53,6 +45,7 @@ impl Container<'_> {
         kept.iter().for_each(|&ordinal| bits.insert(ordinal));
     }
 
+    #[inline]
     fn each_listed(&self, mut each: impl FnMut(u16)) {
         match self {
             Container::Array(bytes) => bytes.chunks_exact(2).for_each(|two| each(u16::from_le_bytes([two[0], two[1]]))),
@@ -71,6 +64,17 @@ impl Container<'_> {
                 }
             }
             Container::Empty | Container::Sparse { .. } | Container::Bitmap(_) => {}
+        }
+    }
+}
+
+#[inline]
+fn each_bit(words: impl Iterator<Item = u64>, each: &mut impl FnMut(u16)) {
+    for (index, word) in words.enumerate() {
+        let mut rest = word;
+        while rest != 0 {
+            each((index as u32 * 64 + rest.trailing_zeros()) as u16);
+            rest &= rest - 1;
         }
     }
 }

@@ -70,6 +70,11 @@ impl Answers {
         self.map.get(&pid).map(|found| Arc::clone(&found))
     }
 
+    /// A copy of every entry, in no order.
+    pub(super) fn all(&self) -> Vec<(Pid, Arc<Touched>)> {
+        self.map.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect()
+    }
+
     /// Replaces the visitor's entry; `None` takes it away.
     pub(super) fn set(&self, pid: Pid, touched: Option<Arc<Touched>>) {
         let more = usize::from(touched.is_some());

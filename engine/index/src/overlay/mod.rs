@@ -161,6 +161,20 @@ impl Overlay {
         if found.iter().all(Option::is_none) { Vec::new() } else { found }
     }
 
+    /// Everybody whom a change concerns or who opted out, in the order of pseudonyms, all after the same prefix of the
+    /// changes. Time: that of sorting them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Pid, Arc<Touched>)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let no_batch_meanwhile = read_lock(&self.live);
+        let mut all = self.answers.all();
+        drop(no_batch_meanwhile);
+        all.sort_unstable_by_key(|(pid, _)| *pid);
+        all
+    }
+
     /// Whether something is known here about the visitor that the images do not say.
     #[must_use]
     pub fn is_touched(&self, pid: Pid) -> bool {

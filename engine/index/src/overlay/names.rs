@@ -13,6 +13,14 @@ pub struct Name {
     pub segment: Segment,
 }
 
+impl Name {
+    /// The overlay's own number of the segment, counted from 0 without gaps.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
 /// Gives each name a number in the order of arrival. Whoever brings a name first is its source.
 #[derive(Default)]
 pub(super) struct Interner {
