@@ -260,7 +260,7 @@ fn change(house: &House, out: &[&String], rows: &[(&String, &String)]) {
     changes.extend(rows.iter().map(row));
     let named = |name: &&String| Segment { name: name.as_str().into(), source: "mag".into() };
     let segments: Vec<Segment> = segments.iter().map(named).collect();
-    state.commit(&Commit { changes: &changes, segments: &segments, audit: &[] }).expect("room");
+    state.commit(&Commit { changes: &changes, segments: &segments, ..Commit::default() }).expect("room");
 }
 
 #[test]
