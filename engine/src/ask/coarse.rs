@@ -66,7 +66,7 @@ fn thin<E>(
     for operand in operands {
         kept.push((operand.to_string(), coarse(operand, floor, count, ignored)?));
     }
-    kept.sort_by(|a, b| a.0.cmp(&b.0));
+    kept.sort_by_cached_key(|(_, operand)| operand.to_string());
     let all = |kept: &[(String, Expr)]| node(kept.iter().map(|(_, operand)| operand.clone()).collect());
     let mut visitors = count(&all(&kept))?;
     let mut place = 0;

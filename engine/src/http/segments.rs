@@ -144,6 +144,7 @@ mod tests {
     use usher_index::{Entry, Overlay, Pid, Snapshot, Tick};
 
     use super::*;
+    use crate::ask::discreet::discreet;
     use crate::ask::sample::Sample;
 
     fn listed(served: &Served, prefix: &str, hours: i64) -> serde_json::Value {
@@ -158,10 +159,18 @@ mod tests {
         let key = sample.snapshot.key().unwrap().clone();
         let snapshot = Snapshot::open(sample.snapshot.folder().path(), Some(key.clone())).unwrap();
         let served = Served::new(snapshot, key, Overlay::default());
+        let key = served.key.noise_key();
+        // What is listed is what a question for the same segment is told.
+        let told = |name: &str, hours| {
+            let expr = Expr::Segment(name.to_owned());
+            let set = discreet(&served.snapshot, &served.overlay, &expr, Sample::at(hours), &key).unwrap().counted;
+            (set.visitors, serde_json::to_value(Disclosed::of(set, 100, &key)).unwrap())
+        };
         let sizes = |hours| {
             let line = |line: &serde_json::Value| {
-                let about = line["visitors"]["about"].as_u64().unwrap_or(0);
-                (line["name"].as_str().unwrap().to_owned(), about)
+                let (size, told) = told(line["name"].as_str().unwrap(), hours);
+                assert_eq!(line["visitors"], told, "{line} at {hours}");
+                (line["name"].as_str().unwrap().to_owned(), size)
             };
             listed(&served, "", hours).as_array().unwrap().iter().map(line).collect::<Vec<_>>()
         };
