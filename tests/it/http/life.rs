@@ -77,7 +77,8 @@ fn a_published_generation_is_served_without_a_failed_request() {
     assert_eq!(client.get("/v1/visitors/late/segments").json()["segments"], json!(["interest.theatre"]));
     let size = client.post("/v1/size", r#"{"expression":"interest.theatre","exact":true}"#);
     assert_eq!(size.json()["visitors"], json!({ "exact": 202 }));
-    assert_eq!(client.get("/v1/segments?prefix=interest.t").json()["segments"][0]["visitors"]["about"], 200);
+    let about = client.get("/v1/segments?prefix=interest.t").json()["segments"][0]["visitors"]["about"].as_u64();
+    assert!(about.is_some_and(|about| about.abs_diff(202) <= 60), "{about:?}");
 }
 
 #[test]
