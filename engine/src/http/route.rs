@@ -22,6 +22,7 @@ pub enum Route {
     Startup,
     Metrics,
     Page,
+    Asset,
     Unknown,
 }
 
@@ -30,7 +31,7 @@ pub const ROUTES: usize = Route::ALL.len();
 
 impl Route {
     /// Every route, in the order of their numbers.
-    pub const ALL: [Route; 16] = [
+    pub const ALL: [Route; 17] = [
         Route::Visitor,
         Route::Batch,
         Route::Record,
@@ -46,10 +47,11 @@ impl Route {
         Route::Startup,
         Route::Metrics,
         Route::Page,
+        Route::Asset,
         Route::Unknown,
     ];
 
-    /// The path with a placeholder where a visitor id, or a source, stands.
+    /// The path with a placeholder where a visitor id, a source or a name stands.
     #[must_use]
     pub fn template(self) -> &'static str {
         match self {
@@ -68,6 +70,7 @@ impl Route {
             Route::Startup => "/healthz/startup",
             Route::Metrics => "/metrics",
             Route::Page => "/",
+            Route::Asset => "/page/{name}",
             Route::Unknown => "unknown",
         }
     }
@@ -97,7 +100,7 @@ impl Route {
         }
     }
 
-    /// The route of a raw path and the raw visitor id or source in it (else an empty string).
+    /// The route of a raw path and the raw visitor id, source or name in it (else an empty string).
     #[must_use]
     pub fn of(path: &str) -> (Route, &str) {
         let route = match path {
@@ -126,6 +129,8 @@ fn with_name(path: &str) -> Option<(Route, &str)> {
             None => (Route::Record, rest),
             Some(_) => return None,
         }
+    } else if let Some(name) = path.strip_prefix("/page/") {
+        (Route::Asset, name)
     } else {
         (Route::Feed, path.strip_prefix("/v1/feeds/")?)
     };
@@ -145,6 +150,7 @@ mod tests {
         assert_eq!(Route::of("/v1/visitors/a%2Fb"), (Route::Record, "a%2Fb"));
         assert_eq!(Route::of("/v1/visitors/a/opt-out"), (Route::OptOut, "a"));
         assert_eq!(Route::of("/v1/feeds/mag"), (Route::Feed, "mag"));
+        assert_eq!(Route::of("/page/main.js"), (Route::Asset, "main.js"));
         for path in [
             "/v1/visitors/a/b/segments",
             "/v1/visitors/a/b",
