@@ -2,7 +2,7 @@
 // tables that tell their figures.
 
 import { t } from "./i18n.js";
-import { h } from "./dom.js";
+import { breakable, h } from "./dom.js";
 import { percent, times } from "./format.js";
 import { table } from "./parts.js";
 
@@ -27,7 +27,7 @@ function bars(caption, rows) {
     const both = (row) => h("div", { class: "pair" }, bar("seed", row.seed_share), h("span", { class: "figure" }, percent(row.seed_share)), bar("all", row.population_share), h("span", { class: "figure" }, percent(row.population_share)));
     const spoken = (row) => h("span", { class: "unseen" }, t("explain.row", { seed: percent(row.seed_share), all: percent(row.population_share) }));
     const columns = [
-        { head: t("explain.segment"), cell: (row) => row.name },
+        { head: t("explain.segment"), cell: (row) => breakable(row.name) },
         { head: t("explain.shares"), cell: (row) => [spoken(row), h("div", { "aria-hidden": "true" }, both(row))] },
         { head: t("explain.lift"), cell: (row) => times(row.lift), number: true },
     ];

@@ -8,8 +8,9 @@ const SIDE = 400;
 const MARGIN = 30;
 const GAP = 2;
 
-/** Above this share a field is dark, and its figure light. */
-const DARK = 0.55;
+/** From these shares on the figure changes its colour, in the dark scheme and in the light one; see charts.css. */
+const MIDDLING = 0.557;
+const DEEP = 0.737;
 
 /** `matrix[row][column]` is `{ visitors, share }`, or null where the answer was withheld. Sets are numbered from 1. */
 export function heat(names, matrix) {
@@ -37,7 +38,7 @@ function one(names, cell, x, y, field) {
     const box = svg("rect", { class: `field ${kind}`, x: left, y: top, width: side, height: side, rx: Math.min(6, side / 6), style: { "--share": String(share) } });
     const told = cell === null ? t("overlap.null") : cell.share === undefined || cell.share === null ? people(cell.visitors) : t("heat.cell", { share: percent(share), people: people(cell.visitors) });
     const title = svg("title", null, self ? `${names[y]}: ${people(cell?.visitors)}` : `${names[y]} → ${names[x]}: ${told}`);
-    const figure = self || cell === null ? "" : cell.share === undefined || cell.share === null ? "<" : percent(share).replace(/\s?%/, "");
-    const text = side > 22 && svg("text", { class: `figure middle ${share > DARK ? "light" : ""}`, x: left + side / 2, y: top + side / 2 + 4 }, figure);
+    const figure = self || cell === null ? "" : cell.share === undefined || cell.share === null ? "<" : percent(share);
+    const text = side > 34 && svg("text", { class: `figure middle ${share > DEEP ? "deep" : share > MIDDLING ? "middling" : ""}`, x: left + side / 2, y: top + side / 2 + 4 }, figure);
     return svg("g", null, title, box, text);
 }

@@ -38,6 +38,11 @@ export function show(element, ...children) {
     return element;
 }
 
+/** A name that may break behind its dots and dashes, and nowhere else if it can. */
+export function breakable(name) {
+    return name.split(/(?<=[.\-])/).map((part, place) => (place > 0 ? [document.createElement("wbr"), part] : part));
+}
+
 let last = 0;
 
 /** An id that no other element of the page has. */

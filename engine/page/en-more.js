@@ -29,6 +29,7 @@ export default {
     "overlap.ready.one": "{names} sets compared, {n} pair.",
     "overlap.ready.other": "{names} sets compared, {n} pairs.",
     "heat.label": "Heat map of the overlap of {names}. The table beside it has every figure.",
+    "heat.caption": "Read along a line: how much of that segment is in the others. “<” stands for fewer people than may be shown, hatching for what is withheld.",
     "heat.cell": "{share}, {people}",
 
     // Lookalike: the order.
@@ -119,7 +120,7 @@ export default {
     "explain.pairs": "Together more than by themselves",
     "explain.segment": "Segment",
     "explain.shares": "Share",
-    "explain.lift": "How often",
+    "explain.lift": "As often as everybody",
     "explain.row": "{seed} of the seed, {all} of everybody",
 
     // Visitor.
@@ -156,6 +157,12 @@ export default {
     "charter.never": "What is never collected",
     "charter.never.text": "Whoever delivers it, nothing is taken that is about",
     "charter.never.none": "This charter forbids no kind of data by name.",
+    "never.health": "health",
+    "never.religion": "religion",
+    "never.politics": "politics",
+    "never.sexuality": "sexuality",
+    "never.ethnicity": "ethnic origin",
+    "never.union": "trade unions",
     "charter.protect": "What protects people",
     "charter.pseudonym": "No names, no addresses. An id is turned into a pseudonym as soon as it arrives, and is itself neither stored nor logged.",
     "charter.floor": "Sizes below {n} people are never shown; larger ones are rounded.",

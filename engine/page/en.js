@@ -35,6 +35,7 @@ export default {
     "size.exact.one": "exactly {n} person",
     "size.exact.other": "exactly {n} people",
     "size.range": "{low} to {high}",
+    "size.between": "between {low} and {high}",
 
     // What can go wrong.
     "problem.announced": "Something went wrong. The page says what.",
@@ -129,7 +130,7 @@ export default {
     "audience.least": "In how many?",
     "audience.least.one": "at least {n}",
     "audience.least.other": "at least {n}",
-    "audience.text": "The same in words",
+    "audience.text": "The same as text",
     "audience.text.hint": "You may write here: and, or, not, parentheses, interest.* for all that begins so, @name for a saved audience.",
     "audience.free": "You wrote more than the groups can show",
     "audience.free.text": "The text below counts as it stands.",
@@ -137,7 +138,6 @@ export default {
     "audience.size": "How many people",
     "audience.start": "Choose a first segment, and the size appears here.",
     "audience.no-size": "There is no size for this text.",
-    "audience.between": "between {range}",
     "audience.unknown": "No segment is called {name}",
     "audience.unknown.text": "It counts as nobody. Check how it is written.",
     "audience.nearest": "It counts as nobody. Did you mean {name}?",
@@ -149,6 +149,7 @@ export default {
     "audience.name.hint": "Letters without accents, digits, and _ . : -",
     "audience.save": "Save the audience",
     "audience.save.waiting": "Choose a segment first: an empty audience cannot be saved.",
+    "audience.save.broken": "Correct the text first: it is no audience yet.",
     "audience.resemble": "Find people like them",
     "audience.saved": "Saved as {name}",
     "audience.replaced": "{name} is replaced by this",

@@ -34,14 +34,16 @@ export function people(size) {
     return range ? `${words} (${range})` : words;
 }
 
-/** The same in two pieces: the words, and the range or an empty text. */
+/** The same in pieces: the words, the range, and the range as a phrase of its own; without a range, empty texts. */
 export function parts(size) {
-    if (!size) return { words: t("size.unknown"), range: "" };
-    if ("below" in size) return { words: t("size.below", { n: number(size.below) }), range: "" };
-    if ("exact" in size) return { words: plural("size.exact", size.exact), range: "" };
+    const alone = (words) => ({ words, range: "", between: "" });
+    if (!size) return alone(t("size.unknown"));
+    if ("below" in size) return alone(t("size.below", { n: number(size.below) }));
+    if ("exact" in size) return alone(plural("size.exact", size.exact));
     const words = t("size.about", { n: number(size.about) });
-    if (size.low === size.high) return { words, range: "" };
-    return { words, range: t("size.range", { low: number(size.low), high: number(size.high) }) };
+    if (size.low === size.high) return alone(words);
+    const ends = { low: number(size.low), high: number(size.high) };
+    return { words, range: t("size.range", ends), between: t("size.between", ends) };
 }
 
 /** A disclosed size in a few characters: "12,000", "< 100". */

@@ -29,6 +29,7 @@ export default {
     "overlap.ready.one": "{names} ensembles comparés, {n} paire.",
     "overlap.ready.other": "{names} ensembles comparés, {n} paires.",
     "heat.label": "Carte du recoupement de {names}. Le tableau à côté a tous les chiffres.",
+    "heat.caption": "Se lit le long d’une ligne : quelle part de ce segment est dans les autres. « < » veut dire moins de personnes qu’on ne peut montrer, les hachures ce qui n’est pas communiqué.",
     "heat.cell": "{share}, {people}",
 
     // Lookalike: the order.
@@ -119,7 +120,7 @@ export default {
     "explain.pairs": "Ensemble plus que séparément",
     "explain.segment": "Segment",
     "explain.shares": "Part",
-    "explain.lift": "Fréquence",
+    "explain.lift": "Par rapport à tous",
     "explain.row": "{seed} du noyau, {all} de tout le monde",
 
     // Visitor.
@@ -156,6 +157,12 @@ export default {
     "charter.never": "Ce qui n’est jamais recueilli",
     "charter.never.text": "Quel que soit le fournisseur, rien n’est pris qui concerne",
     "charter.never.none": "Cette charte n’interdit aucune sorte de données par son nom.",
+    "never.health": "la santé",
+    "never.religion": "la religion",
+    "never.politics": "la politique",
+    "never.sexuality": "la sexualité",
+    "never.ethnicity": "l’origine ethnique",
+    "never.union": "les syndicats",
     "charter.protect": "Ce qui protège les personnes",
     "charter.pseudonym": "Ni noms, ni adresses. Un identifiant devient un pseudonyme dès qu’il arrive ; lui-même n’est ni gardé, ni journalisé.",
     "charter.floor": "Les effectifs de moins de {n} personnes ne sont jamais montrés ; les plus grands sont arrondis.",

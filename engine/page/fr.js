@@ -35,6 +35,7 @@ export default {
     "size.exact.one": "exactement {n} personne",
     "size.exact.other": "exactement {n} personnes",
     "size.range": "{low} à {high}",
+    "size.between": "entre {low} et {high}",
 
     // What can go wrong.
     "problem.announced": "Quelque chose n’a pas marché. La page dit quoi.",
@@ -129,7 +130,7 @@ export default {
     "audience.least": "Dans combien ?",
     "audience.least.one": "au moins {n}",
     "audience.least.other": "au moins {n}",
-    "audience.text": "La même chose en mots",
+    "audience.text": "La même chose en texte",
     "audience.text.hint": "Vous pouvez écrire ici : and (et), or (ou), not (sauf), des parenthèses, interest.* pour tout ce qui commence ainsi, @nom pour une audience enregistrée.",
     "audience.free": "Vous avez écrit plus que les groupes ne peuvent montrer",
     "audience.free.text": "Le texte ci-dessous compte tel quel.",
@@ -137,7 +138,6 @@ export default {
     "audience.size": "Combien de personnes",
     "audience.start": "Choisissez un premier segment, et l’effectif apparaît ici.",
     "audience.no-size": "Il n’y a pas d’effectif pour ce texte.",
-    "audience.between": "entre {range}",
     "audience.unknown": "Aucun segment ne s’appelle {name}",
     "audience.unknown.text": "Il ne compte pour personne. Vérifiez son orthographe.",
     "audience.nearest": "Il ne compte pour personne. Vouliez-vous dire {name} ?",
@@ -149,6 +149,7 @@ export default {
     "audience.name.hint": "Lettres sans accents, chiffres, et _ . : -",
     "audience.save": "Enregistrer l’audience",
     "audience.save.waiting": "Choisissez d’abord un segment : une audience vide ne s’enregistre pas.",
+    "audience.save.broken": "Corrigez d’abord le texte : ce n’est pas encore une audience.",
     "audience.resemble": "Trouver leurs semblables",
     "audience.saved": "Enregistrée sous {name}",
     "audience.replaced": "{name} est remplacée par celle-ci",

@@ -49,7 +49,7 @@ function colours() {
     const button = document.getElementById("colours");
     const chosen = COLOURS.includes(recall("colours")) ? recall("colours") : "auto";
     document.documentElement.dataset.colours = chosen;
-    button.textContent = t(`colours.${chosen}`);
+    show(button, h("span", { "aria-hidden": "true" }, "◐"), t(`colours.${chosen}`));
     button.setAttribute("aria-label", t("colours.label", { now: t(`colours.${chosen}`) }));
     button.onclick = () => {
         remember("colours", COLOURS[(COLOURS.indexOf(chosen) + 1) % COLOURS.length]);

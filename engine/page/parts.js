@@ -13,7 +13,7 @@ export function loading(text = t("loading")) {
 export function problem(error, again) {
     const heading = error.heading ?? t("problem.other");
     const foreign = error.status && current() !== "en" ? { lang: "en" } : null;
-    const column = error.column ? h("p", null, t("problem.column", { n: error.column })) : null;
+    const column = foreign && error.column ? h("p", null, t("problem.column", { n: error.column })) : null;
     const button = again && h("button", { type: "button", on: { click: again } }, t("again"));
     return h("div", { class: "notice bad" }, h("p", { class: "head" }, heading), h("p", foreign, error.message), column, button);
 }

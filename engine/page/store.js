@@ -4,16 +4,19 @@ import * as api from "./api.js";
 import { compare, middle } from "./format.js";
 import { empty, plain, quote } from "./expression.js";
 
+/** How long an answer is kept, in milliseconds: sizes change while people come and memberships expire. */
+const LIFE = 60_000;
+
 const kept = new Map();
 
 function once(key, ask) {
-    if (!kept.has(key)) {
-        const asked = ask();
-        kept.set(key, asked);
-        // A failure is not kept: the next view that needs the answer asks again.
-        asked.catch(() => kept.delete(key));
-    }
-    return kept.get(key);
+    const found = kept.get(key);
+    if (found && performance.now() < found.until) return found.asked;
+    const asked = ask();
+    kept.set(key, { asked, until: performance.now() + LIFE });
+    // A failure is not kept: the next view that needs the answer asks again.
+    asked.catch(() => kept.delete(key));
+    return asked;
 }
 
 /** The charter in force. */

@@ -67,6 +67,7 @@ class Builder {
         show(this.outcome);
         this.save.disabled = draft.text.trim() === "";
         this.waiting.hidden = !this.save.disabled;
+        this.waiting.textContent = t("audience.save.waiting");
         if (draft.text.trim() === "") {
             this.asked?.abort();
             return void show(this.answer, h("p", { class: "label" }, t("audience.size")), h("p", { class: "hint" }, t("audience.start")));
@@ -83,16 +84,22 @@ class Builder {
     }
 
     drawGroups() {
-        if (!draft.model) {
-            const clear = () => {
-                take("");
-                this.refresh({ focus: "all" });
-            };
-            const button = h("button", { type: "button", on: { click: clear } }, t("audience.clear"));
-            return void show(this.groups, notice("plain", t("audience.free"), h("p", null, t("audience.free.text")), button));
-        }
+        // A text that is being written is no expression at times: the groups wait until it is one.
+        this.groups.inert = !draft.model;
+        if (!draft.model) return;
         const groups = ["all", "any", "none"].map((key) => ({ key, title: t(`audience.${key}`) }));
         show(this.groups, groups.map((group) => this.group(group, groups)));
+    }
+
+    /** In place of the groups: the text says more than they can. */
+    drawFree() {
+        const clear = () => {
+            take("");
+            this.refresh({ focus: "all" });
+        };
+        const button = h("button", { type: "button", on: { click: clear } }, t("audience.clear"));
+        this.groups.inert = false;
+        show(this.groups, notice("plain", t("audience.free"), h("p", null, t("audience.free.text")), button));
     }
 
     group({ key, title }, groups) {
@@ -153,9 +160,10 @@ class Builder {
     }
 
     tell({ visitors, unknown = [], ignored = [], as_of: asOf }) {
-        const { words, range } = parts(visitors);
+        const { words, range, between } = parts(visitors);
         this.answer.removeAttribute("aria-busy");
-        show(this.answer, h("p", { class: "label" }, t("audience.size")), h("p", { class: "big" }, words), range && h("p", { class: "between" }, t("audience.between", { range })), h("p", { class: "hint" }, t("as-of", { time: moment(asOf) })));
+        show(this.answer, h("p", { class: "label" }, t("audience.size")), h("p", { class: "big" }, words), between && h("p", { class: "between" }, between), h("p", { class: "hint" }, t("as-of", { time: moment(asOf) })));
+        if (!draft.model) this.drawFree();
         show(this.remarks, unknown.map((one) => this.stranger(one)), ignored.length > 0 && ignoring(ignored));
         announce(`${words} ${range}`);
     }
@@ -176,6 +184,9 @@ class Builder {
         this.answer.removeAttribute("aria-busy");
         show(this.answer, h("p", { class: "label" }, t("audience.size")), h("p", { class: "hint" }, t("audience.no-size")));
         show(this.remarks);
+        this.save.disabled = Boolean(error.column);
+        this.waiting.hidden = !error.column;
+        this.waiting.textContent = t("audience.save.broken");
         show(this.mistake, problem(error, error.column ? null : () => this.ask()), error.column && this.pointer(error.column));
         announce(`${error.heading} ${error.message}`);
     }
@@ -199,7 +210,7 @@ class Builder {
             name.setCustomValidity("");
         });
         this.save = h("button", { type: "submit", class: "strong" }, t("audience.save"));
-        this.waiting = h("p", { class: "hint" }, t("audience.save.waiting"));
+        this.waiting = h("p", { class: "hint" });
         const submit = async (event) => {
             event.preventDefault();
             if (await this.keep(name.value)) this.onSaved();

@@ -61,8 +61,9 @@ class Reach {
         this.place = nearest(curve, reach ?? found.audience?.reach ?? FIRST_REACH);
         this.chart = reachCurve(curve, (place) => this.move(place));
         const label = t("reach.slider");
-        this.slider = h("input", { type: "range", min: "0", max: String(curve.length - 1), step: "1", id: "reach", value: String(this.place) });
-        this.slider.addEventListener("input", () => this.move(Number(this.slider.value)));
+        this.slider = h("input", { type: "range", min: "0", max: "1", step: "any", id: "reach" });
+        this.slider.addEventListener("input", () => this.move(nearest(curve, Number(this.slider.value))));
+        this.slider.addEventListener("keydown", (event) => this.key(event));
         this.words = h("div", { class: "words" });
         this.outcome = h("div", { class: "outcome" });
         this.button = h("button", { type: "button", class: "strong", on: { click: () => this.create() } });
@@ -89,10 +90,19 @@ class Reach {
         return this.found.curve[this.place];
     }
 
+    /** Keys go from point to point, wherever these stand on the axis. */
+    key(event) {
+        const last = this.found.curve.length - 1;
+        const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 3, PageDown: -3, Home: -last, End: last };
+        if (!(event.key in steps)) return;
+        event.preventDefault();
+        this.move(Math.min(last, Math.max(0, this.place + steps[event.key])));
+    }
+
     move(place) {
+        this.slider.value = String(this.found.curve[place].reach);
         if (place === this.place) return;
         this.place = place;
-        this.slider.value = String(place);
         this.draw();
         note("lookalike", { name: this.found.name, reach: String(this.point.reach) });
         this.say();
@@ -101,14 +111,15 @@ class Reach {
     draw() {
         const { reach, visitors, recall, low, high, lift, slice_lift: slice } = this.point;
         this.chart.mark(this.place);
+        this.slider.value = String(reach);
         this.slider.setAttribute("aria-valuetext", this.sentence());
-        const { words, range } = parts(visitors);
+        const { words, between } = parts(visitors);
         const fact = (term, text, small) => h("div", null, h("dt", null, term), h("dd", null, text, small && h("span", { class: "range" }, ` ${small}`)));
         show(
             this.words,
             h("p", { class: "label" }, t("reach.now", { reach: percent(reach) })),
             h("p", { class: "big" }, words),
-            range && h("p", { class: "between" }, t("audience.between", { range })),
+            between && h("p", { class: "between" }, between),
             h("dl", null, fact(t("reach.recall"), percent(recall), t("reach.between", { low: percent(low), high: percent(high) })), fact(t("reach.lift"), t("reach.lift.text", { times: times(lift) })), fact(t("reach.slice"), t("reach.slice.text", { times: times(slice) }))),
         );
         this.button.textContent = t("reach.create", { reach: percent(reach) });

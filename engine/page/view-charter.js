@@ -26,6 +26,11 @@ function section(title, ...rest) {
     return h("section", { class: "article" }, h("h2", null, title), rest);
 }
 
+/** The words for what a charter names, where there are some. */
+function word(stem, key) {
+    return has(`${stem}.${key}`) ? t(`${stem}.${key}`) : key;
+}
+
 function people({ name, steward }) {
     const terms = [
         [t("charter.house"), name],
@@ -43,7 +48,7 @@ function facts(terms) {
 }
 
 function promises(house, forbidden, lookalike) {
-    const never = forbidden.prefixes.map((prefix) => prefix.replace(/\.$/, ""));
+    const never = forbidden.prefixes.map((prefix) => word("never", prefix.replace(/\.$/, "")));
     const named = never.length > 0 ? h("p", null, t("charter.never.text"), " ", h("strong", null, list(never)), ".") : h("p", null, t("charter.never.none"));
     const rows = [t("charter.pseudonym"), t("charter.floor", { n: number(house.size_floor) }), t("charter.seed", { n: number(lookalike.min_seed) }), t("charter.lookalike", { n: number(lookalike.min_audience), span: life(lookalike.ttl) })];
     return section(t("charter.never"), named, h("h3", null, t("charter.protect")), h("ul", null, rows.map((text) => h("li", null, text))));
@@ -57,7 +62,6 @@ function from(sources, all) {
 function provider(source, all) {
     const owned = all.filter((segment) => segment.source === source.name).length;
     const prefixes = source.prefixes.map((prefix) => (prefix === "" ? t("charter.everything") : `${prefix}*`));
-    const word = (stem, key) => (has(`${stem}.${key}`) ? t(`${stem}.${key}`) : key);
     const terms = [
         [t("charter.what"), [h("strong", null, word("class", source.class)), ": ", word("class.long", source.class)]],
         [t("charter.names"), [prefixes.map((prefix, place) => [place > 0 && ", ", h("code", null, prefix)]), owned > 0 && ` (${plural("segments.count", owned)})`]],

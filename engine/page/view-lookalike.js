@@ -33,7 +33,7 @@ export async function draw(place, params, signal) {
     const [rules, types] = await Promise.all([charter(), idTypes()]);
     if (signal.aborted) return;
     const made = h("section", { class: "made" });
-    show(place, form(place, rules, types, signal), made);
+    show(place, h("div", { class: "asking" }, form(place, rules, types, signal), made));
     await earlier(made, signal);
 }
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { t, plural } from "./i18n.js";
-import { announce, h, show } from "./dom.js";
+import { announce, breakable, h, show } from "./dom.js";
 import { middle, moment, number, people, percent } from "./format.js";
 import { plain, quote } from "./expression.js";
 import { note } from "./address.js";
@@ -102,7 +102,7 @@ class Board {
         const shown = names.map(plain);
         const pairs = pairsOf(shown, matrix);
         const columns = [
-            { head: t("overlap.pair"), cell: ({ names: [one, other] }) => t("overlap.both", { one, other }) },
+            { head: t("overlap.pair"), cell: ({ names: [one, other] }) => breakable(t("overlap.both", { one, other })) },
             { head: t("overlap.shared"), cell: ({ cell }) => (cell ? people(cell.visitors) : t("overlap.null")), number: true },
             { head: t("overlap.of"), cell: sharesOf },
         ];
@@ -112,7 +112,7 @@ class Board {
             strangers,
             budget,
             summary(pairs),
-            h("div", { class: "beside" }, h("figure", null, heat(shown, matrix), h("ol", { class: "key" }, sets)), table(t("overlap.caption"), columns, pairs)),
+            h("div", { class: "beside" }, h("figure", null, heat(shown, matrix), h("ol", { class: "key" }, sets), h("figcaption", { class: "hint" }, t("heat.caption"))), table(t("overlap.caption"), columns, pairs)),
             h("p", { class: "hint" }, t("as-of", { time: moment(asOf) })),
         );
         announce(plural("overlap.ready", pairs.length, { names: number(names.length) }));
@@ -133,7 +133,7 @@ function pairsOf(names, matrix) {
 }
 
 function sharesOf({ names, shares }) {
-    const lines = names.map((name, place) => shares[place] !== undefined && shares[place] !== null && h("li", null, t("overlap.share", { share: percent(shares[place]), name })));
+    const lines = names.map((name, place) => shares[place] !== undefined && shares[place] !== null && h("li", null, breakable(t("overlap.share", { share: percent(shares[place]), name }))));
     return lines.some(Boolean) ? h("ul", { class: "plain" }, lines) : "–";
 }
 

@@ -27,7 +27,7 @@ export async function saved(section, signal) {
 
 function card(one, section, signal) {
     const { name, expression, lookalike, visitors, created } = one;
-    const open = expression ? address("audience", { e: expression, name }) : address("lookalike", { name: lookalike?.name ?? lookalike ?? name });
+    const open = expression ? address("audience", { e: expression, name }) : address("lookalike", { name: lookalike?.name ?? name });
     const remove = async () => {
         if (!(await confirm(t("saved.delete.sure", { name }), t("saved.delete.text"), t("saved.delete")))) return;
         try {
