@@ -27,6 +27,7 @@ export default {
     "people": "People",
     "as-table": "Show the figures as a table",
     "as-of": "Counted on {time}",
+    "and": "and",
     "times": "{n} times",
     "size.unknown": "unknown",
     "size.below": "fewer than {n} people",

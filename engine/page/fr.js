@@ -27,6 +27,7 @@ export default {
     "people": "Personnes",
     "as-table": "Voir les chiffres en tableau",
     "as-of": "Compté le {time}",
+    "and": "et",
     "times": "{n} fois",
     "size.unknown": "inconnu",
     "size.below": "moins de {n} personnes",

@@ -164,6 +164,7 @@ class Builder {
         this.answer.removeAttribute("aria-busy");
         show(this.answer, h("p", { class: "label" }, t("audience.size")), h("p", { class: "big" }, words), between && h("p", { class: "between" }, between), h("p", { class: "hint" }, t("as-of", { time: moment(asOf) })));
         if (!draft.model) this.drawFree();
+        show(this.mistake);
         show(this.remarks, unknown.map((one) => this.stranger(one)), ignored.length > 0 && ignoring(ignored));
         announce(`${words} ${range}`);
     }

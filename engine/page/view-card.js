@@ -3,11 +3,11 @@
 import * as api from "./api.js";
 import { t } from "./i18n.js";
 import { announce, debounce, h, pause, show } from "./dom.js";
-import { day, list, parts, people, percent, times } from "./format.js";
+import { day, list, middle, number, parts, people, percent, times } from "./format.js";
 import { note, address } from "./address.js";
 import { forget } from "./store.js";
-import { behind, loading, notice, problem } from "./parts.js";
-import { reachCurve } from "./chart-reach.js";
+import { behind, loading, notice, problem, size } from "./parts.js";
+import { along, nearest, reachCurve } from "./chart-reach.js";
 import { explanation } from "./chart-bars.js";
 
 /** How often, and how long between, a published audience is looked for. */
@@ -20,8 +20,8 @@ const REST = 400;
 /** The reach that the slider begins with, when neither address nor audience names one. */
 const FIRST_REACH = 0.05;
 
-/** The card as the server tells it, with the slider at `reach`. */
-export function card(found, reach, signal) {
+/** The card as the server tells it, with the slider at `reach`; an audience has `fewest` people at least. */
+export function card(found, fewest, reach, signal) {
     const { name, method, created, seed, scored, excluded = [], warnings = [] } = found;
     const facts = [
         [t("card.seed"), t("card.seed.text", { given: people(seed.given), matched: people(seed.matched) })],
@@ -37,7 +37,7 @@ export function card(found, reach, signal) {
         h("h2", { tabindex: "-1" }, name),
         headline(found.headline),
         h("div", { class: "warnings" }, warned),
-        found.curve.length > 0 ? new Reach(found, reach, signal).element : notice("warn", t("card.no-curve")),
+        found.curve.length > 0 ? new Reach(found, fewest, reach, signal).element : notice("warn", t("card.no-curve")),
         explanation(found.explanation),
         h("section", null, h("h3", null, t("card.facts")), h("dl", { class: "facts-list" }, facts.map(([term, text]) => h("div", null, h("dt", null, term), h("dd", null, text))))),
     );
@@ -55,10 +55,11 @@ function headline({ half, four_fifths: fourFifths, lift_below_two: fades } = {})
 }
 
 class Reach {
-    constructor(found, reach, signal) {
-        Object.assign(this, { found, signal });
+    constructor(found, fewest, reach, signal) {
+        Object.assign(this, { found, fewest, signal });
         const { curve } = found;
-        this.place = nearest(curve, reach ?? found.audience?.reach ?? FIRST_REACH);
+        const named = reach ?? found.audience?.reach;
+        this.place = named ? nearest(curve, along(named, curve)) : this.first();
         this.chart = reachCurve(curve, (place) => this.move(place));
         const label = t("reach.slider");
         this.slider = h("input", { type: "range", min: "0", max: "1", step: "any", id: "reach" });
@@ -67,10 +68,11 @@ class Reach {
         this.words = h("div", { class: "words" });
         this.outcome = h("div", { class: "outcome" });
         this.button = h("button", { type: "button", class: "strong", on: { click: () => this.create() } });
+        this.small = h("p", { class: "hint" }, t("reach.small", { n: number(fewest) }));
         this.say = debounce(() => announce(this.sentence()), REST);
         const columns = [
             { head: t("reach.reach"), cell: (point) => percent(point.reach) },
-            { head: t("people"), cell: (point) => people(point.visitors), number: true },
+            { head: t("people"), cell: (point) => size(point.visitors), number: true },
             { head: t("reach.recall"), cell: (point) => t("reach.recall.range", { recall: percent(point.recall), low: percent(point.low), high: percent(point.high) }), number: true },
             { head: t("reach.lift"), cell: (point) => times(point.lift), number: true },
             { head: t("reach.slice"), cell: (point) => times(point.slice_lift), number: true },
@@ -80,10 +82,17 @@ class Reach {
             { class: "reach" },
             h("h3", null, t("reach.title")),
             h("p", { class: "hint" }, t("reach.text")),
-            h("div", { class: "reach-board" }, h("figure", null, this.chart.element, h("div", { class: "field" }, h("label", { for: "reach" }, label), this.slider), behind(t("as-table"), t("reach.caption"), columns, curve)), h("div", { class: "panel" }, this.words, this.button, this.outcome)),
+            h("div", { class: "reach-board" }, h("figure", null, h("p", { class: "hint" }, t("reach.axis.y")), this.chart.element, legend(), h("div", { class: "field" }, h("label", { for: "reach" }, label), this.slider), behind(t("as-table"), t("reach.caption"), columns, curve)), h("div", { class: "panel" }, this.words, this.button, this.small, this.outcome)),
         );
         this.draw();
         this.present();
+    }
+
+    /** The first point from which an audience can be made, but not closer than a usual one. */
+    first() {
+        const { curve } = this.found;
+        const place = curve.findIndex((point) => point.reach >= FIRST_REACH && middle(point.visitors) >= this.fewest);
+        return place >= 0 ? place : curve.length - 1;
     }
 
     get point() {
@@ -100,7 +109,7 @@ class Reach {
     }
 
     move(place) {
-        this.slider.value = String(this.found.curve[place].reach);
+        this.slider.value = String(along(this.found.curve[place].reach, this.found.curve));
         if (place === this.place) return;
         this.place = place;
         this.draw();
@@ -111,7 +120,7 @@ class Reach {
     draw() {
         const { reach, visitors, recall, low, high, lift, slice_lift: slice } = this.point;
         this.chart.mark(this.place);
-        this.slider.value = String(reach);
+        this.slider.value = String(along(reach, this.found.curve));
         this.slider.setAttribute("aria-valuetext", this.sentence());
         const { words, between } = parts(visitors);
         const fact = (term, text, small) => h("div", null, h("dt", null, term), h("dd", null, text, small && h("span", { class: "range" }, ` ${small}`)));
@@ -122,7 +131,10 @@ class Reach {
             between && h("p", { class: "between" }, between),
             h("dl", null, fact(t("reach.recall"), percent(recall), t("reach.between", { low: percent(low), high: percent(high) })), fact(t("reach.lift"), t("reach.lift.text", { times: times(lift) })), fact(t("reach.slice"), t("reach.slice.text", { times: times(slice) }))),
         );
+        const small = (visitors.high ?? visitors.exact ?? visitors.below) < this.fewest;
         this.button.textContent = t("reach.create", { reach: percent(reach) });
+        this.button.disabled = small;
+        this.small.hidden = !small;
     }
 
     sentence() {
@@ -154,7 +166,7 @@ class Reach {
             show(this.outcome, problem(error));
             announce(`${error.heading} ${error.message}`);
         } finally {
-            this.button.disabled = false;
+            this.draw();
         }
     }
 
@@ -181,7 +193,8 @@ function churn(change) {
     return h("p", null, t("reach.churn", { joined: people(change.joined), left: people(change.left) }));
 }
 
-function nearest(curve, reach) {
-    const away = (place) => Math.abs(curve[place].reach - reach);
-    return curve.reduce((best, _, place) => (away(place) < away(best) ? place : best), 0);
+/** What the lines of the chart are. */
+function legend() {
+    const mark = (kind) => h("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
+    return h("p", { class: "legend" }, mark("line"), t("reach.found"), mark("interval"), t("reach.band"), mark("dashes"), t("reach.random"));
 }

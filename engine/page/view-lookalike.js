@@ -23,8 +23,8 @@ export async function draw(place, params, signal) {
     const name = params.get("name");
     if (name) {
         show(place, back(), loading());
-        const found = await api.lookalike(name);
-        if (!signal.aborted) show(place, back(), card(found, Number(params.get("reach")) || null, signal));
+        const [found, rules] = await Promise.all([api.lookalike(name), charter()]);
+        if (!signal.aborted) show(place, back(), card(found, rules.lookalike.min_audience, Number(params.get("reach")) || null, signal));
         return;
     }
     if (params.has("e")) Object.assign(order, { expression: params.get("e"), from: "expression" });
@@ -70,7 +70,7 @@ function form(place, rules, types, signal) {
             const found = await api.makeLookalike(body());
             if (signal.aborted) return;
             note("lookalike", { name: found.name });
-            show(place, back(), card(found, null, signal));
+            show(place, back(), card(found, rules.lookalike.min_audience, null, signal));
             announce(t("lookalike.found", { name: found.name }));
             place.querySelector("h2").focus();
         } catch (error) {

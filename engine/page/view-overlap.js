@@ -7,7 +7,7 @@ import { middle, moment, number, people, percent } from "./format.js";
 import { plain, quote } from "./expression.js";
 import { note } from "./address.js";
 import { draft, grouped, segments } from "./store.js";
-import { loading, notice, nothing, problem, table } from "./parts.js";
+import { loading, notice, nothing, problem, size, table } from "./parts.js";
 import { picker } from "./picker.js";
 import { chips } from "./chips.js";
 import { heat } from "./chart-heat.js";
@@ -102,8 +102,8 @@ class Board {
         const shown = names.map(plain);
         const pairs = pairsOf(shown, matrix);
         const columns = [
-            { head: t("overlap.pair"), cell: ({ names: [one, other] }) => breakable(t("overlap.both", { one, other })) },
-            { head: t("overlap.shared"), cell: ({ cell }) => (cell ? people(cell.visitors) : t("overlap.null")), number: true },
+            { head: t("overlap.pair"), cell: ({ names: [one, other] }) => [called(one), h("span", { class: "unseen" }, ` ${t("and")} `), called(other)] },
+            { head: t("overlap.shared"), cell: ({ cell }) => (cell ? size(cell.visitors) : t("overlap.null")), number: true },
             { head: t("overlap.of"), cell: sharesOf },
         ];
         const sets = names.map((name, place) => h("li", null, h("span", { class: "name" }, plain(name)), " ", h("span", { class: "hint" }, people(matrix[place][place]?.visitors))));
@@ -133,8 +133,12 @@ function pairsOf(names, matrix) {
 }
 
 function sharesOf({ names, shares }) {
-    const lines = names.map((name, place) => shares[place] !== undefined && shares[place] !== null && h("li", null, breakable(t("overlap.share", { share: percent(shares[place]), name }))));
+    const lines = names.map((name, place) => shares[place] !== undefined && shares[place] !== null && h("li", null, t("overlap.share", { share: percent(shares[place]) }), " ", called(name)));
     return lines.some(Boolean) ? h("ul", { class: "plain" }, lines) : "–";
+}
+
+function called(name) {
+    return h("span", { class: "name" }, breakable(name));
 }
 
 /** The strongest pair in one sentence. */
