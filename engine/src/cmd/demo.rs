@@ -143,6 +143,8 @@ impl World {
              # What is there to plan with, and who may bring what?\n\
              curl {url}/v1/segments\n\
              curl {url}/v1/charter\n\
+             # The page for planners, in a browser:\n\
+             {url}/\n\
              # How is the server doing?\n\
              curl {url}/metrics\n\
              # What is held on this visitor, and: leave me out\n\

@@ -1,4 +1,4 @@
-//! What the server says about itself: charter, health, metrics and the page at `/`.
+//! What the server says about itself: charter, health and metrics.
 
 use std::sync::atomic::Ordering;
 
@@ -10,11 +10,6 @@ use super::metrics::State;
 use super::problem::Problem;
 use super::query::Params;
 use super::reply::{self, Reply};
-
-const PAGE: &str = include_str!("page.html");
-
-/// Nothing but the page itself: no script, no style, no frame, no form.
-const PAGE_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -70,41 +65,4 @@ fn health(status: &str, code: StatusCode) -> Reply {
 pub fn metrics(app: &App) -> Result<Reply, Problem> {
     let text = app.metrics.scrape(State::of(&app.live.glance())).map_err(|_| Problem::internal())?;
     Ok(reply::of(METRICS_TYPE, text.into_bytes()))
-}
-
-/// `GET /`: what this server is and what to try.
-#[must_use]
-pub fn page(app: &App) -> Reply {
-    let served = app.live.glance();
-    let state = State::of(&served);
-    let charter = served.snapshot.charter();
-    let house = if charter.is_development() { "No charter yet" } else { charter.house().name.as_str() };
-    let text = PAGE
-        .replace("{house}", &escape(house))
-        .replace("{version}", env!("CARGO_PKG_VERSION"))
-        .replace("{generation}", &state.generation.to_string())
-        .replace("{visitors}", &state.visitors.to_string())
-        .replace("{memberships}", &state.memberships.to_string())
-        .replace("{segments}", &state.segments.to_string());
-    let mut reply = reply::of("text/html; charset=utf-8", text.into_bytes());
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_break_out_of_the_page() {
-        assert_eq!(escape("<b>\"A & B\"</b>"), "&lt;b&gt;&quot;A &amp; B&quot;&lt;/b&gt;");
-    }
 }

@@ -9,7 +9,8 @@
 //! | `GET /v1/segments` | [`segments`] |
 //! | `POST /v1/size` | [`size`] |
 //! | `GET /v1/audiences`, `GET`, `PUT`, `DELETE /v1/audiences/{name}` | [`audiences`] |
-//! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics`, `/` | [`about`] |
+//! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics` | [`about`] |
+//! | `GET /`, `/page/{name}` | [`page`] |
 //!
 //! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request (a plain lookup: [`usual`], [`direct`]; any
 //! other: [`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or
@@ -32,6 +33,7 @@ pub mod memberships;
 pub mod metrics;
 pub mod outbox;
 pub mod pace;
+pub mod page;
 pub mod pool;
 pub mod problem;
 pub mod query;

@@ -24,6 +24,7 @@ pub enum Route {
     Startup,
     Metrics,
     Page,
+    Asset,
     Unknown,
 }
 
@@ -32,7 +33,7 @@ pub const ROUTES: usize = Route::ALL.len();
 
 impl Route {
     /// Every route, in the order of their numbers.
-    pub const ALL: [Route; 18] = [
+    pub const ALL: [Route; 19] = [
         Route::Visitor,
         Route::Batch,
         Route::Record,
@@ -50,6 +51,7 @@ impl Route {
         Route::Startup,
         Route::Metrics,
         Route::Page,
+        Route::Asset,
         Route::Unknown,
     ];
 
@@ -74,6 +76,7 @@ impl Route {
             Route::Startup => "/healthz/startup",
             Route::Metrics => "/metrics",
             Route::Page => "/",
+            Route::Asset => "/page/{name}",
             Route::Unknown => "unknown",
         }
     }
@@ -137,6 +140,8 @@ fn with_name(path: &str) -> Option<(Route, &str)> {
         }
     } else if let Some(name) = path.strip_prefix("/v1/audiences/") {
         (Route::Audience, name)
+    } else if let Some(name) = path.strip_prefix("/page/") {
+        (Route::Asset, name)
     } else {
         (Route::Feed, path.strip_prefix("/v1/feeds/")?)
     };
@@ -156,6 +161,7 @@ mod tests {
         assert_eq!(Route::of("/v1/visitors/a%2Fb"), (Route::Record, "a%2Fb"));
         assert_eq!(Route::of("/v1/visitors/a/opt-out"), (Route::OptOut, "a"));
         assert_eq!(Route::of("/v1/feeds/mag"), (Route::Feed, "mag"));
+        assert_eq!(Route::of("/page/main.js"), (Route::Asset, "main.js"));
         for path in [
             "/v1/visitors/a/b/segments",
             "/v1/visitors/a/b",

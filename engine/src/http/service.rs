@@ -19,7 +19,7 @@ use super::pace::{Pace, Phase};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::route::Route;
-use super::{about, audiences, body, feeds, govern, guard, memberships, segments, size, visitors};
+use super::{about, audiences, body, feeds, govern, guard, memberships, page, segments, size, visitors};
 
 /// Answers the requests of one connection.
 pub struct Connection {
@@ -43,7 +43,8 @@ impl Connection {
             Route::Ready => Ok(about::ready(app)),
             Route::Live => Ok(about::live()),
             Route::Startup => Ok(about::startup()),
-            Route::Page => Ok(about::page(app)),
+            Route::Page => page::index(&headers),
+            Route::Asset => page::asset(&headers, raw_id),
             Route::Audit => govern::audit(app, query),
             _ => Err(not_found()),
         }
@@ -125,7 +126,7 @@ async fn in_time(app: Arc<App>, pace: Arc<Pace>, request: Request<Incoming>, rou
 }
 
 fn not_found() -> Problem {
-    Problem::new(Kind::NotFound, "Nothing answers at this path; the page at / lists the addresses there are.")
+    Problem::new(Kind::NotFound, "Nothing answers at this path; README.md lists the addresses there are.")
 }
 
 fn panicked(route: Route) -> Problem {

@@ -74,7 +74,7 @@ impl Client {
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
         let mut reply = Reply { status, head, body: String::new() };
         let length = reply.header("content-length").and_then(|text| text.parse().ok());
-        let length = length.or((status == 204).then_some(0)).expect("a length");
+        let length = length.or(matches!(status, 204 | 304).then_some(0)).expect("a length");
         if !bodiless {
             while self.unread.len() < length {
                 assert!(self.fill(), "the server closed within an answer");
