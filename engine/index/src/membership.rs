@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::id::{IdType, Pid, VisitorId};
 use crate::pseudonym::{Key, Pseudonymizer};
 use crate::refusal::Refusal;
-use crate::segments::{MAX_SEGMENT_BYTES, Segments, is_segment_name};
+use crate::segments::{LOOKALIKE_PREFIX, MAX_SEGMENT_BYTES, Segments, is_segment_name};
 use crate::time::{Span, TickLength, Time};
 
 use front::{Front, Words};
@@ -31,6 +31,14 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// A membership of a lookalike audience, which the house makes of what was admitted before; its segment is number 0.
+    /// It lives no longer than the charter lets lookalikes and than the last of the visitor's other memberships: that is for
+    /// the caller to see to.
+    #[must_use]
+    pub fn of_lookalike(pid: Pid, entry: Entry) -> Self {
+        Self { pid, segment: 0, entry }
+    }
+
     /// A fact that admission let in when it became a change of the live state.
     pub(crate) fn admitted_before(pid: Pid, segment: u32, entry: Entry) -> Self {
         Self { pid, segment, entry }
@@ -274,6 +282,9 @@ impl<'a> Admission<'a> {
         }
         if self.charter.is_forbidden(name) {
             return Err(Refusal::Forbidden);
+        }
+        if name.starts_with(LOOKALIKE_PREFIX) {
+            return Err(Refusal::NotOwner);
         }
         let is_owner = if self.charter.is_development() {
             (self.owned)(name).is_none_or(|owner| *owner == *self.source.name)

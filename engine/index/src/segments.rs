@@ -6,6 +6,11 @@ use std::sync::Arc;
 /// The longest segment name, in bytes of UTF-8.
 pub const MAX_SEGMENT_BYTES: usize = 256;
 
+/// What the names of segments begin with that hold the members of lookalike audiences. No provider may bring one.
+pub const LOOKALIKE_PREFIX: &str = "lookalike.";
+/// The built-in source of those segments.
+pub const LOOKALIKE_SOURCE: &str = "lookalike";
+
 /// Whether the text can name a segment: 1 to 256 bytes without control characters.
 #[must_use]
 pub fn is_segment_name(text: &str) -> bool {
@@ -46,6 +51,14 @@ impl Segments {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u32> {
         self.numbers.get(name).copied()
+    }
+
+    /// A table of one name, whose number is 0.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let mut segments = Self::default();
+        segments.number(name);
+        segments
     }
 
     /// The names by number.

@@ -15,8 +15,6 @@ use super::parse::parse;
 pub const MAX_AUDIENCES: usize = 100_000;
 /// Bytes of an audience's name.
 pub const MAX_NAME_BYTES: usize = 128;
-/// What the names of segments begin with that hold the members of a lookalike audience. No source may bring such a segment.
-pub const LOOKALIKE_PREFIX: &str = "lookalike.";
 
 /// Who is in an audience.
 #[derive(Clone, Debug, PartialEq, Eq)]

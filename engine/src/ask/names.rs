@@ -4,9 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use usher_index::segments::LOOKALIKE_PREFIX;
 use usher_index::{Pid, Snapshot};
-
-use super::audiences::LOOKALIKE_PREFIX;
 
 /// The segment names of a snapshot as its lookups write them: made once, when the snapshot is opened.
 ///

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use roaring::{MultiOps, RoaringBitmap};
 use usher_index::overlay::{Side, Touched, View};
+use usher_index::segments::LOOKALIKE_PREFIX;
 use usher_index::{NoiseKey, Pid};
 
-use super::audiences::LOOKALIKE_PREFIX;
 use super::disclose::Counted;
 use super::expr::Expr;
 use super::lookup::{self, Only};

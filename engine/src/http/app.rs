@@ -9,6 +9,7 @@ use usher_loader::clock::Clock;
 
 use super::budget::Budget;
 use super::limits::Limits;
+use super::lookalikes::Seeds;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use crate::keep::{Keeper, Live};
@@ -27,6 +28,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The threads for planners' questions.
     pub pool: Pool,
+    /// Seeds that came as a list.
+    pub seeds: Seeds,
     /// What planners were told today.
     pub budget: Budget,
     /// The bounds in force.

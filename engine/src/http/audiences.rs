@@ -173,7 +173,8 @@ fn shown(name: &str, audience: &Audience, measured: Measured) -> Shown {
     Shown { name: name.to_owned(), expression, lookalike, measured, created: time::format(audience.created) }
 }
 
-fn name(raw: &str) -> Result<Arc<str>, Problem> {
+/// The name in a raw path.
+pub(super) fn name(raw: &str) -> Result<Arc<str>, Problem> {
     let text = decode(raw).map_err(|error| bad_name(&format!("In the path, {error}.")))?;
     match is_name(&text) {
         true => Ok(text.into()),

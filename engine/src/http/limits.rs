@@ -90,6 +90,24 @@ pub const MAX_BATCH_VISITORS: usize = 1_000;
 /// Visitors of a batch that are answered before other connections of the same thread get a turn.
 pub const BATCH_SLICE: usize = 64;
 
+/// Segments and audiences of one `POST /v1/overlap`.
+pub const MAX_OVERLAP: usize = 20;
+
+/// Bytes of the body of `POST /v1/lookalikes`: a seed of a hundred thousand ids and their types.
+pub const MAX_SEED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Visitors of a seed.
+pub const MAX_SEED_VISITORS: usize = 1_000_000;
+
+/// Seeds that came as a list and are kept in memory.
+pub const SEEDS_HELD: usize = 32;
+
+/// Lookalikes that are kept.
+pub const MAX_LOOKALIKES: usize = 1_000;
+
+/// Members of a lookalike audience that become live changes; more are built into images.
+pub const MAX_LIVE_AUDIENCE: usize = 10_000;
+
 /// Audiences in one answer of `GET /v1/audiences`.
 pub const MAX_AUDIENCES_LISTED: usize = 1_000;
 

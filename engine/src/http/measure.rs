@@ -33,6 +33,13 @@ pub struct Measured {
     pub retry_after: Option<u32>,
 }
 
+impl Measured {
+    /// Names that nothing has.
+    pub fn into_unknown(self) -> Vec<Unknown> {
+        self.unknown
+    }
+}
+
 /// What stands in the place of a size that is not told.
 pub const WITHHELD: &str = "budget";
 

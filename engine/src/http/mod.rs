@@ -9,6 +9,9 @@
 //! | `GET /v1/segments` | [`segments`] |
 //! | `POST /v1/size` | [`size`] |
 //! | `GET /v1/audiences`, `GET`, `PUT`, `DELETE /v1/audiences/{name}` | [`audiences`] |
+//! | `POST /v1/overlap` | [`overlap`] |
+//! | `GET`, `POST /v1/lookalikes`, `GET`, `DELETE /v1/lookalikes/{name}` | [`lookalikes`] |
+//! | `PUT /v1/lookalikes/{name}/audience` | [`activate`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics` | [`about`] |
 //! | `GET /`, `/page/{name}` | [`page`] |
 //!
@@ -17,21 +20,25 @@
 //! [`problem`]. `HEAD` works where `GET` does.
 
 pub mod about;
+pub mod activate;
 pub mod app;
 pub mod attend;
 pub mod audiences;
 pub mod body;
 pub mod budget;
+mod card;
 pub mod direct;
 pub mod feeds;
 pub mod govern;
 pub mod guard;
 pub mod histogram;
 pub mod limits;
+pub mod lookalikes;
 pub mod measure;
 pub mod memberships;
 pub mod metrics;
 pub mod outbox;
+pub mod overlap;
 pub mod pace;
 pub mod page;
 pub mod pool;

@@ -51,6 +51,8 @@ pub enum Kind {
     Conflict,
     /// A size beyond the day's budget.
     Overspent,
+    /// A seed, or an audience, of which nothing can be made.
+    Unfit,
 }
 
 impl Kind {
@@ -77,6 +79,7 @@ impl Kind {
             Kind::BadName => "bad-name",
             Kind::Conflict => "conflict",
             Kind::Overspent => "budget-spent",
+            Kind::Unfit => "unfit",
         }
     }
 
@@ -101,6 +104,7 @@ impl Kind {
             Kind::BadName => "The name cannot be used",
             Kind::Conflict => "This does not go together with what is there",
             Kind::Overspent => "The budget of today is spent",
+            Kind::Unfit => "Nothing can be made of this",
         }
     }
 
@@ -122,7 +126,7 @@ impl Kind {
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Kind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
-            Kind::FeedFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::FeedFailed | Kind::Unfit => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::Overspent => StatusCode::TOO_MANY_REQUESTS,
         }

@@ -18,6 +18,10 @@ pub enum Route {
     Size,
     Audiences,
     Audience,
+    Overlap,
+    Lookalikes,
+    Lookalike,
+    LookalikeAudience,
     Charter,
     Live,
     Ready,
@@ -33,7 +37,7 @@ pub const ROUTES: usize = Route::ALL.len();
 
 impl Route {
     /// Every route, in the order of their numbers.
-    pub const ALL: [Route; 19] = [
+    pub const ALL: [Route; 23] = [
         Route::Visitor,
         Route::Batch,
         Route::Record,
@@ -45,6 +49,10 @@ impl Route {
         Route::Size,
         Route::Audiences,
         Route::Audience,
+        Route::Overlap,
+        Route::Lookalikes,
+        Route::Lookalike,
+        Route::LookalikeAudience,
         Route::Charter,
         Route::Live,
         Route::Ready,
@@ -70,6 +78,10 @@ impl Route {
             Route::Size => "/v1/size",
             Route::Audiences => "/v1/audiences",
             Route::Audience => "/v1/audiences/{name}",
+            Route::Overlap => "/v1/overlap",
+            Route::Lookalikes => "/v1/lookalikes",
+            Route::Lookalike => "/v1/lookalikes/{name}",
+            Route::LookalikeAudience => "/v1/lookalikes/{name}/audience",
             Route::Charter => "/v1/charter",
             Route::Live => "/healthz/live",
             Route::Ready => "/healthz/ready",
@@ -85,8 +97,10 @@ impl Route {
     #[must_use]
     pub fn methods(self) -> &'static str {
         match self {
-            Route::Batch | Route::Size | Route::Memberships | Route::Feed => "POST",
-            Route::Record => "GET, HEAD, DELETE",
+            Route::Batch | Route::Size | Route::Overlap | Route::Memberships | Route::Feed => "POST",
+            Route::Lookalikes => "GET, HEAD, POST",
+            Route::LookalikeAudience => "PUT",
+            Route::Record | Route::Lookalike => "GET, HEAD, DELETE",
             Route::Audience => "GET, HEAD, PUT, DELETE",
             Route::OptOut => "PUT, DELETE",
             Route::Unknown => "",
@@ -99,8 +113,10 @@ impl Route {
     pub fn takes(self, method: &Method) -> bool {
         let reads = method == Method::GET || method == Method::HEAD;
         match self {
-            Route::Batch | Route::Size | Route::Memberships | Route::Feed => method == Method::POST,
-            Route::Record => reads || method == Method::DELETE,
+            Route::Batch | Route::Size | Route::Overlap | Route::Memberships | Route::Feed => method == Method::POST,
+            Route::Lookalikes => reads || method == Method::POST,
+            Route::LookalikeAudience => method == Method::PUT,
+            Route::Record | Route::Lookalike => reads || method == Method::DELETE,
             Route::Audience => reads || method == Method::PUT || method == Method::DELETE,
             Route::OptOut => method == Method::PUT || method == Method::DELETE,
             Route::Unknown => false,
@@ -118,6 +134,8 @@ impl Route {
             "/v1/segments" => Route::Segments,
             "/v1/size" => Route::Size,
             "/v1/audiences" => Route::Audiences,
+            "/v1/overlap" => Route::Overlap,
+            "/v1/lookalikes" => Route::Lookalikes,
             "/v1/charter" => Route::Charter,
             "/healthz/live" => Route::Live,
             "/healthz/ready" => Route::Ready,
@@ -140,6 +158,12 @@ fn with_name(path: &str) -> Option<(Route, &str)> {
         }
     } else if let Some(name) = path.strip_prefix("/v1/audiences/") {
         (Route::Audience, name)
+    } else if let Some(rest) = path.strip_prefix("/v1/lookalikes/") {
+        match rest.rsplit_once('/') {
+            Some((name, "audience")) => (Route::LookalikeAudience, name),
+            None => (Route::Lookalike, rest),
+            Some(_) => return None,
+        }
     } else if let Some(name) = path.strip_prefix("/page/") {
         (Route::Asset, name)
     } else {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
+use usher_index::segments::LOOKALIKE_PREFIX;
 use usher_index::{Charter, Class, NoiseKey, Overlay, SegmentInfo, Span, Time};
 use usher_loader::time;
 
@@ -11,7 +12,6 @@ use super::problem::Problem;
 use super::query::Params;
 use super::reply::{self, Reply};
 use crate::ask::AskError;
-use crate::ask::audiences::LOOKALIKE_PREFIX;
 use crate::ask::disclose::{Counted, Disclosed};
 use crate::ask::discreet::counted;
 use crate::ask::expr::Expr;

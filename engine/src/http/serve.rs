@@ -20,6 +20,7 @@ use super::app::App;
 use super::attend::attend;
 use super::budget::Budget;
 use super::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FEEDS_RUNNING, Limits, MAX_BACKLOG};
+use super::lookalikes::Seeds;
 use super::metrics::{Metrics, State};
 use super::pool::Pool;
 use super::watch::Watch;
@@ -139,6 +140,7 @@ impl Server {
             clock: config.clock,
             metrics: Arc::new(Metrics::default()),
             pool: Pool::new().map_err(|error| StartError::Threads(error.into()))?,
+            seeds: Seeds::default(),
             budget: Budget::default(),
             limits: config.limits,
             default_id_type: IdType::default(),

@@ -19,7 +19,10 @@ use super::pace::{Pace, Phase};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::route::Route;
-use super::{about, audiences, body, feeds, govern, guard, memberships, page, segments, size, visitors};
+use super::{
+    about, activate, audiences, body, feeds, govern, guard, lookalikes, memberships, overlap, page, segments, size,
+    visitors,
+};
 
 /// Answers the requests of one connection.
 pub struct Connection {
@@ -85,8 +88,12 @@ impl Service<Request<Incoming>> for Connection {
 
 /// Whether the answer has to wait for something: a body, a count, a disk.
 fn takes_time(route: Route) -> bool {
-    use Route::{Audience, Audiences, Batch, Feed, Memberships, OptOut, Record, Segments, Size};
-    matches!(route, Batch | Record | OptOut | Memberships | Feed | Size | Segments | Audiences | Audience)
+    use Route::{
+        Audience, Audiences, Batch, Feed, Lookalike, LookalikeAudience, Lookalikes, Memberships, OptOut, Overlap,
+        Record, Segments, Size,
+    };
+    let asks = matches!(route, Batch | Record | Size | Segments | Overlap | Audiences | Audience);
+    asks || matches!(route, OptOut | Memberships | Feed | Lookalikes | Lookalike | LookalikeAudience)
 }
 
 /// Whether the request may be answered at all.
@@ -119,6 +126,12 @@ async fn in_time(app: Arc<App>, pace: Arc<Pace>, request: Request<Incoming>, rou
         Route::Audience if head.method == Method::PUT => audiences::put(&app, raw, query, &mut body).await,
         Route::Audience if head.method == Method::DELETE => audiences::delete(&app, raw, query).await,
         Route::Audience => audiences::get(&app, raw, query).await,
+        Route::Overlap => overlap::answer(&app, query, &mut body).await,
+        Route::Lookalikes if head.method == Method::POST => lookalikes::make(&app, query, &mut body).await,
+        Route::Lookalikes => lookalikes::list(&app, query),
+        Route::Lookalike if head.method == Method::DELETE => lookalikes::delete(&app, raw, query).await,
+        Route::Lookalike => lookalikes::get(&app, raw, query),
+        Route::LookalikeAudience => activate::put(&app, raw, query, &mut body).await,
         _ => segments::list(&app, query).await,
     };
     body::linger(body, &pace);

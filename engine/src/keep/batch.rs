@@ -52,6 +52,11 @@ impl<'b> Batch<'b> {
             Wish::Note { what, detail } => self.note(what, detail, None),
             Wish::Erase(pid, receipt) => self.bar(Change::Erase { pid, at: self.tick }, "erase", Some(receipt)),
             Wish::Audience(change) => self.audience(&change),
+            Wish::Lookalike { name, kept } => {
+                let what = if kept.is_some() { "lookalike_saved" } else { "lookalike_deleted" };
+                self.note(what, name.clone(), None);
+                self.records.push(Record { shelf: Shelf::Models, key: name, value: kept });
+            }
         }
         Done::default()
     }

@@ -41,6 +41,13 @@ pub enum Wish {
     Erase(Pid, String),
     /// An audience is put, or taken away.
     Audience(AudienceChange),
+    /// A lookalike is put, or taken away.
+    Lookalike {
+        /// Its name.
+        name: String,
+        /// Its bytes; `None`: there is none any more.
+        kept: Option<Vec<u8>>,
+    },
     /// A line of the audit, and nothing else.
     Note {
         /// What was done, in snake case.

@@ -6,10 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use usher_index::segments::LOOKALIKE_PREFIX;
 use usher_index::{Charter, Overlay, Snapshot, Tick};
 
-/// The beginning of the names of stored lookalike audiences: never features.
-pub const RESERVED_PREFIX: &str = "lookalike.";
 /// The number of a segment that is no feature.
 pub const HIDDEN: u32 = u32::MAX;
 
@@ -105,13 +104,14 @@ impl Features {
 }
 
 fn is_feature(name: &str, charter: &Charter, exclude: &[Exclusion]) -> bool {
-    !name.starts_with(RESERVED_PREFIX)
+    !name.starts_with(LOOKALIKE_PREFIX)
         && !charter.is_forbidden(name)
         && !exclude.iter().any(|exclusion| exclusion.covers(name))
 }
 
 #[cfg(test)]
 mod tests {
+    use usher_index::segments::LOOKALIKE_PREFIX;
     use usher_index::{Charter, Overlay};
 
     use super::{Exclusion, Features, HIDDEN};

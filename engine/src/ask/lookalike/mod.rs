@@ -29,7 +29,7 @@ mod train;
 pub use choose::{Chosen, Wanted};
 pub use curve::{Curve, Point, REACHES};
 pub use explain::{Explanation, Shown};
-pub use features::{Exclusion, Features, RESERVED_PREFIX};
+pub use features::{Exclusion, Features};
 pub use model::{Method, Model};
 pub use population::Population;
 pub use seed::{Profiles, Seed};
