@@ -3,20 +3,25 @@
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::bail;
 use serde::Serialize;
-use usher_index::{AuditEntry, Commit, IdType, Key, Overlay, Snapshot, Time, VisitorId};
+use usher_index::{AuditEntry, Commit, IdType, Time, VisitorId};
 use usher_loader::clock::Clock;
 use usher_loader::{audit, time};
 
 use super::live::{Opening, no_key};
 use super::{FAILED, OK, USAGE};
+use crate::ask::audiences::Audiences;
 use crate::ask::disclose::Disclosed;
+use crate::ask::expand::suggest;
 use crate::ask::expr::Expr;
 use crate::ask::lookup::{Lookup, NameTable, Only};
 use crate::ask::parse::{ParseError, parse};
-use crate::ask::size::{Unknown, count};
+use crate::ask::rules::Matcher;
+use crate::ask::size::{Count, Unknown, count};
+use crate::keep::catalogue;
 
 /// What another owner of the live state is told.
 const HOLDER: &str = "usher-engine ask";
@@ -106,6 +111,7 @@ fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mu
     let opening = Opening { data: &args.data, key_file, charter, keyless, verb: HOLDER, route };
     let (snapshot, overlay, state) = opening.open()?;
     let now = Clock::new(args.now).now();
+    let audiences = state.as_ref().map_or_else(|| Ok(Audiences::default()), catalogue::audiences)?;
     match question {
         Question::Count(expr) => {
             if let Some(state) = state {
@@ -113,11 +119,19 @@ fn answer(args: &AskArgs, question: &Question<'_>, out: &mut dyn Write, err: &mu
                 let entry = AuditEntry { at: now, what: what.to_owned(), detail, receipt: None };
                 state.commit(&Commit { audit: &[entry], ..Commit::default() })?;
             }
-            print_count(&snapshot, &overlay, expr, now, args.json, out, err)
+            let mut size = count(&snapshot, &overlay, &audiences.expand(expr)?, now)?;
+            suggest(&mut size.unknown, &audiences.after("").map(|(name, _)| &**name));
+            print_count(size, now, args.json, out, err)
         }
         Question::Visitor(id) => {
             let Some(key) = snapshot.key() else { bail!(no_key(&args.data)?) };
-            print_profile(&snapshot, &overlay, key, &args.id_type, *id, now, out)
+            let rules = Matcher::new(Arc::default(), &snapshot, catalogue::rules(&audiences));
+            let names = NameTable::new(&snapshot);
+            let mut lookup = Lookup::new(&snapshot, &names, &overlay).with_rules(Some(&rules));
+            let mut line = Vec::new();
+            lookup.answer(key.pid(&args.id_type, *id), now, &Only::Everything, &mut line)?;
+            line.push(b'\n');
+            Ok(out.write_all(&line)?)
         }
     }
 }
@@ -131,16 +145,7 @@ struct Size {
     as_of: String,
 }
 
-fn print_count(
-    snapshot: &Snapshot,
-    overlay: &Overlay,
-    expr: &Expr,
-    now: Time,
-    json: bool,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let counted = count(snapshot, overlay, expr, now)?;
+fn print_count(counted: Count, now: Time, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
     for unknown in &counted.unknown {
         let meant = unknown.nearest.as_ref().map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
         // A segment of such a name would have to be quoted to be asked for.
@@ -154,23 +159,6 @@ fn print_count(
     } else {
         writeln!(out, "{}", counted.visitors)?;
     }
-    Ok(())
-}
-
-fn print_profile(
-    snapshot: &Snapshot,
-    overlay: &Overlay,
-    key: &Key,
-    id_type: &IdType,
-    id: VisitorId<'_>,
-    now: Time,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let names = NameTable::new(snapshot);
-    let mut line = Vec::new();
-    Lookup::new(snapshot, &names, overlay).answer(key.pid(id_type, id), now, &Only::Everything, &mut line)?;
-    line.push(b'\n');
-    out.write_all(&line)?;
     Ok(())
 }
 

@@ -69,13 +69,18 @@ impl Catalogue {
     }
 
     fn matcher(&self, audiences: &Audiences, snapshot: &Snapshot) -> Matcher {
-        let rules = audiences.after("").filter_map(|(name, _)| rule(audiences, name)).collect();
-        Matcher::new(Arc::clone(&self.numbers), snapshot, rules)
+        Matcher::new(Arc::clone(&self.numbers), snapshot, rules(audiences))
     }
 
     pub(super) fn change(&self) -> Changing<'_> {
         Changing { catalogue: self, audiences: None, affected: BTreeSet::new() }
     }
+}
+
+/// The rules of all audiences.
+#[must_use]
+pub fn rules(audiences: &Audiences) -> Vec<Rule> {
+    audiences.after("").filter_map(|(name, _)| rule(audiences, name)).collect()
 }
 
 /// The rule of an audience; `None` when there is no such audience, or too much in it once those that it names are spelt out.
