@@ -25,6 +25,8 @@ mod orders;
 mod page;
 /// Many requests under way.
 mod pipeline;
+/// What planners do.
+mod plan;
 use client::{Client, Reply, get, post};
 
 const NOW: i64 = 1_790_000_000;

@@ -111,7 +111,6 @@ fn is_feature(name: &str, charter: &Charter, exclude: &[Exclusion]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use usher_index::segments::LOOKALIKE_PREFIX;
     use usher_index::{Charter, Overlay};
 
     use super::{Exclusion, Features, HIDDEN};
