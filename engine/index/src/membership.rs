@@ -1,9 +1,9 @@
 //! A membership, and admission: the only way to one.
 
 mod front;
+mod keyed;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use crate::bars::Bars;
@@ -16,6 +16,7 @@ use crate::segments::{LOOKALIKE_PREFIX, MAX_SEGMENT_BYTES, Segments, is_segment_
 use crate::time::{Span, TickLength, Time};
 
 use front::{Front, Words};
+use keyed::Keyed;
 
 /// How far from now a provider's clock may run ahead.
 pub const MAX_CLOCK_SKEW: Span = Span::from_secs(300);
@@ -111,38 +112,6 @@ pub struct Admission<'a> {
     numbers: HashMap<Arc<str>, u32, Keyed>,
     front: Front,
     refused: HashMap<Box<str>, Refusal, Keyed>,
-}
-
-/// Hashes names with XXH3 under a seed that the pseudonym key gives: several times faster than the standard hash, and
-/// a provider who does not know the key cannot choose names that collide.
-#[derive(Clone, Copy)]
-struct Keyed(u64);
-
-impl BuildHasher for Keyed {
-    type Hasher = KeyedHasher;
-
-    #[inline]
-    fn build_hasher(&self) -> KeyedHasher {
-        KeyedHasher(self.0)
-    }
-}
-
-struct KeyedHasher(u64);
-
-impl Hasher for KeyedHasher {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
-    }
-
-    /// The mark that ends a name: names are hashed one by one.
-    #[inline]
-    fn write_u8(&mut self, _mark: u8) {}
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 /// The most refused segment names that an admission remembers.
