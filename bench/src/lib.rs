@@ -14,6 +14,7 @@ pub mod kill;
 pub mod life;
 pub mod live;
 pub mod load;
+pub mod lookalike;
 pub mod lookup;
 pub mod machine;
 mod merge;

@@ -7,8 +7,8 @@ use std::process::exit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use usher_bench::{
-    abuse, bytes, crash, damage, feed_file, golden, history, kill, live, load, lookup, power, publish, samples, serve,
-    size, theatre, victim,
+    abuse, bytes, crash, damage, feed_file, golden, history, kill, live, load, lookalike, lookup, power, publish,
+    samples, serve, size, theatre, victim,
 };
 
 /// Generators and measurements for Usher.
@@ -74,6 +74,14 @@ enum Command {
     },
     /// The time to open an index of N synthetic visitors, to the first right answer
     Open {
+        /// How many visitors
+        #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        #[command(flatten)]
+        place: lookup::Place,
+    },
+    /// The time to a first lookalike curve, and to choose an audience, over N synthetic visitors
+    Lookalike {
         /// How many visitors
         #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         visitors: u64,
@@ -278,6 +286,7 @@ fn main() -> Result<()> {
         Command::Load { visitors, shuffled, work } => load::run(visitors, shuffled, &work, &mut out),
         Command::Size { visitors, work, keep } => size::run(visitors, &work, keep.as_deref(), &mut out),
         Command::Lookup { visitors, place } => lookup::run(visitors, &place, &mut out),
+        Command::Lookalike { visitors, place } => lookalike::run(visitors, &place, &mut out),
         Command::Open { visitors, place } => lookup::open(visitors, &place, &mut out),
         Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),
         Command::Live { visitors, only, rate, server, place } => {

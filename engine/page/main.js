@@ -19,7 +19,7 @@ const LANGUAGES = { en: "English", fr: "Français" };
 const COLOURS = ["auto", "light", "dark"];
 
 /** What engineers may want to open by hand. */
-const ADDRESSES = ["/v1/segments", "/v1/charter", "/metrics", "/healthz/ready"];
+const ADDRESSES = ["/docs", "/openapi.json", "/metrics", "/healthz/ready"];
 
 const main = document.getElementById("main");
 let leave = null;

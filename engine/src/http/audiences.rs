@@ -18,6 +18,7 @@ use super::query::{Params, bad, decode};
 use super::reply::{self, Reply};
 use super::size::expression;
 use crate::ask::audiences::{Audience, Definition, MAX_AUDIENCES, MAX_NAME_BYTES, is_name};
+use crate::keep::trend::{self, Point};
 use crate::keep::{AudienceChange, Wish};
 
 const SHAPE: &str = r#"{"expression": "interest.theatre and not crm.spectator"}"#;
@@ -43,6 +44,9 @@ struct Shown {
     #[serde(flatten)]
     measured: Measured,
     created: String,
+    /// Its size day by day; of one audience alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trend: Option<Vec<Point>>,
 }
 
 #[derive(Serialize)]
@@ -162,7 +166,10 @@ fn asked(name: &str, audience: &Audience) -> Asked {
 async fn show(app: &App, name: Arc<str>, audience: Arc<Audience>) -> Result<Reply, Problem> {
     let Sizes { sizes, generation, .. } = measure(app, vec![asked(&name, &audience)]).await?;
     let measured = sizes.into_iter().next().ok_or_else(Problem::internal)?;
-    Ok(reply::of_generation(reply::json(&shown(&name, &audience, measured)), generation))
+    let floor = app.live.glance().snapshot.charter().house().size_floor;
+    let trend = Some(trend::of_audience(app.keeper.state(), &name, floor));
+    let shown = Shown { trend, ..shown(&name, &audience, measured) };
+    Ok(reply::of_generation(reply::json(&shown), generation))
 }
 
 fn shown(name: &str, audience: &Audience, measured: Measured) -> Shown {
@@ -170,7 +177,14 @@ fn shown(name: &str, audience: &Audience, measured: Measured) -> Shown {
         Definition::Expression(expression) => (Some(expression.to_string()), None),
         Definition::Lookalike { segment } => (None, Some(segment.clone())),
     };
-    Shown { name: name.to_owned(), expression, lookalike, measured, created: time::format(audience.created) }
+    Shown {
+        name: name.to_owned(),
+        expression,
+        lookalike,
+        measured,
+        created: time::format(audience.created),
+        trend: None,
+    }
 }
 
 /// The name in a raw path.

@@ -81,6 +81,9 @@ pub const FEEDS_RUNNING: usize = 1;
 /// How long a feed waits for a build of somebody else.
 pub const FEED_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether it is another day, of which sizes are to be noted.
+pub const TREND_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a starting server waits for the live state, which another process may still be letting go.
 pub const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -142,6 +145,8 @@ pub struct Limits {
     pub follow: Duration,
     /// See [`STATE_PATIENCE`].
     pub state: Duration,
+    /// See [`TREND_INTERVAL`].
+    pub trend: Duration,
     /// When changes are folded into images.
     pub fold: Rules,
     /// When images are checked again.
@@ -159,6 +164,7 @@ impl Default for Limits {
             drain: DRAIN_DEADLINE,
             follow: FOLLOW_INTERVAL,
             state: STATE_PATIENCE,
+            trend: TREND_INTERVAL,
             fold: Rules::default(),
             recheck: Pace::default(),
         }

@@ -13,7 +13,7 @@
 //! | `GET`, `POST /v1/lookalikes`, `GET`, `DELETE /v1/lookalikes/{name}` | [`lookalikes`] |
 //! | `PUT /v1/lookalikes/{name}/audience` | [`activate`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics` | [`about`] |
-//! | `GET /`, `/page/{name}` | [`page`] |
+//! | `GET /`, `/page/{name}`, `/docs`, `/openapi.json` | [`page`] |
 //!
 //! socket ([`serve`], [`attend`], [`outbox`]; [`watch`], [`pace`]) -> request (a plain lookup: [`usual`], [`direct`]; any
 //! other: [`service`], [`guard`], [`route`], [`query`], [`body`]) -> question of the generation in force, or wish of the keeper ([`crate::keep`]) -> [`reply`] or

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use usher_index::checksum::digest;
 
 use super::problem::{Kind, Problem};
-use super::reply::{self, Reply};
+use super::reply::{self, JSON, Reply};
 
 /// Nothing from elsewhere, nothing inline, no frame, no form that leaves the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -20,6 +20,10 @@ const IMAGE: &str = "image/svg+xml";
 
 /// The name of the file that `/` answers with.
 const INDEX: &str = "index.html";
+/// That of `/docs`.
+const DOCS: &str = "docs.html";
+/// That of `/openapi.json`.
+const OPENAPI: &str = "openapi.json";
 
 /// A file of the page.
 struct Asset {
@@ -40,10 +44,11 @@ macro_rules! assets {
 }
 
 assets! {
-    HTML: "index.html";
+    HTML: "index.html" "docs.html";
+    JSON: "openapi.json";
     IMAGE: "icon.svg";
-    CSS: "base.css" "layout.css" "controls.css" "parts.css" "views.css" "views-more.css" "charts.css";
-    SCRIPT: "main.js" "address.js" "api.js" "dom.js" "expression.js" "format.js" "i18n.js" "memory.js" "store.js"
+    CSS: "base.css" "layout.css" "controls.css" "parts.css" "views.css" "views-more.css" "charts.css" "docs.css";
+    SCRIPT: "main.js" "docs.js" "address.js" "api.js" "dom.js" "expression.js" "format.js" "i18n.js" "memory.js" "store.js"
         "en.js" "en-more.js" "fr.js" "fr-more.js" "parts.js" "picker.js" "chips.js" "scale.js"
         "chart-bars.js" "chart-heat.js" "chart-reach.js" "chart-trend.js"
         "view-audience.js" "view-card.js" "view-charter.js" "view-lookalike.js" "view-overlap.js" "view-saved.js"
@@ -65,6 +70,22 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 /// Never; it is an asset as the others.
 pub fn index(headers: &HeaderMap) -> Result<Reply, Problem> {
     asset(headers, INDEX)
+}
+
+/// `GET /docs`: the interface, for people.
+///
+/// # Errors
+/// Never.
+pub fn docs(headers: &HeaderMap) -> Result<Reply, Problem> {
+    asset(headers, DOCS)
+}
+
+/// `GET /openapi.json`: the interface, for programs.
+///
+/// # Errors
+/// Never.
+pub fn openapi(headers: &HeaderMap) -> Result<Reply, Problem> {
+    asset(headers, OPENAPI)
 }
 
 /// `GET /page/{name}`: a file of the page.
@@ -132,8 +153,8 @@ mod tests {
 
     #[test]
     fn every_file_is_reached_from_the_page_and_nothing_else_is() {
-        let mut open = vec![INDEX];
-        let mut seen = BTreeSet::from([INDEX]);
+        let mut open = vec![INDEX, DOCS];
+        let mut seen = BTreeSet::from([INDEX, DOCS, OPENAPI]);
         while let Some(name) = open.pop() {
             let text = text(name);
             let linked = [between(text, "\"/page/", '"'), between(text, " from \"./", '"')].concat();

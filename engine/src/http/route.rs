@@ -28,6 +28,8 @@ pub enum Route {
     Startup,
     Metrics,
     Page,
+    OpenApi,
+    Docs,
     Asset,
     Unknown,
 }
@@ -37,7 +39,7 @@ pub const ROUTES: usize = Route::ALL.len();
 
 impl Route {
     /// Every route, in the order of their numbers.
-    pub const ALL: [Route; 23] = [
+    pub const ALL: [Route; 25] = [
         Route::Visitor,
         Route::Batch,
         Route::Record,
@@ -59,6 +61,8 @@ impl Route {
         Route::Startup,
         Route::Metrics,
         Route::Page,
+        Route::OpenApi,
+        Route::Docs,
         Route::Asset,
         Route::Unknown,
     ];
@@ -88,6 +92,8 @@ impl Route {
             Route::Startup => "/healthz/startup",
             Route::Metrics => "/metrics",
             Route::Page => "/",
+            Route::OpenApi => "/openapi.json",
+            Route::Docs => "/docs",
             Route::Asset => "/page/{name}",
             Route::Unknown => "unknown",
         }
@@ -142,6 +148,8 @@ impl Route {
             "/healthz/startup" => Route::Startup,
             "/metrics" => Route::Metrics,
             "/" => Route::Page,
+            "/openapi.json" => Route::OpenApi,
+            "/docs" => Route::Docs,
             _ => return with_name(path).unwrap_or((Route::Unknown, "")),
         };
         (route, "")

@@ -1,23 +1,21 @@
 //! `GET /v1/segments?prefix=`: what there is to plan with.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
-use usher_index::segments::LOOKALIKE_PREFIX;
-use usher_index::{Charter, Class, NoiseKey, Overlay, SegmentInfo, Span, Time};
+use usher_index::{Charter, Class, NoiseKey, Span, Time};
 use usher_loader::time;
 
 use super::app::App;
+use super::measure::in_turn;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{Params, bad};
 use super::reply::{self, Reply};
 use crate::ask::AskError;
-use crate::ask::disclose::{Counted, Disclosed};
-use crate::ask::discreet::counted;
-use crate::ask::expr::Expr;
-use crate::ask::size::count_images;
-use crate::ask::touched::Change;
+use crate::ask::disclose::Disclosed;
 use crate::keep::Served;
+use crate::keep::sizes::{Known, known};
+use crate::keep::trend::{self, Point};
 
 #[derive(Serialize)]
 struct Listing {
@@ -35,81 +33,49 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<Span>,
     visitors: Disclosed,
+    /// Its size at the end of each day, on request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trend: Option<Vec<Point>>,
 }
 
-/// Lists the segments whose name begins with `prefix`, all without it, sorted by their UTF-8 bytes.
+/// Lists the segments whose name begins with `prefix`, all without it, sorted by their UTF-8 bytes; with their sizes day by
+/// day when `trend` is `true`.
 ///
 /// # Errors
-/// When a parameter is unknown, or too many questions are being counted.
+/// When a parameter cannot be used, or too many questions are being counted.
 pub async fn list(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
-    let params = Params::read(query, &["prefix"])?;
+    let params = Params::read(query, &["prefix", "trend"])?;
     let prefix = params.get("prefix").unwrap_or("").to_owned();
-    let (served, now) = (app.live.hold(), app.now());
-    let generation = served.snapshot.generation();
-    let listed = app.pool.run(move || listing(&served, &prefix, now)).await?;
-    let reply = listed.map_err(|error| {
-        tracing::error!(generation, "the segments cannot be counted: {error}");
-        Problem::internal()
-    })?;
+    let wants_trend = match params.get("trend") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(bad("The parameter trend: expected true or false.".to_owned())),
+    };
+    let keeper = Arc::clone(&app.keeper);
+    let (reply, _, generation) = in_turn(app, move |served, now| {
+        let floor = served.snapshot.charter().house().size_floor;
+        let trend = |name: &str| wants_trend.then(|| trend::of_segment(keeper.state(), name, floor));
+        listing(served, &prefix, now, trend)
+    })
+    .await?;
     Ok(reply::of_generation(reply, generation))
 }
 
-/// A segment with its members.
-struct Known {
-    name: Arc<str>,
-    source: Arc<str>,
-    set: Counted,
-    /// Whether `set` lacks who is in it, of whom the images have too many to name.
-    is_unnamed: bool,
-}
-
-fn listing(served: &Served, prefix: &str, now: Time) -> Result<Reply, AskError> {
+fn listing(
+    served: &Served,
+    prefix: &str,
+    now: Time,
+    trend: impl Fn(&str) -> Option<Vec<Point>>,
+) -> Result<Reply, AskError> {
     let key = served.key.noise_key();
-    let mut segments = known(served, prefix, now, &key)?;
-    for segment in segments.iter_mut().filter(|segment| segment.is_unnamed) {
-        let expr = Expr::Segment(segment.name.to_string());
-        segment.set = counted(&served.snapshot, &served.overlay, &expr, segment.set.visitors, now, &key)?;
+    let mut segments = Vec::new();
+    for segment in &known(served, prefix, now, &key)? {
+        segments.push(Line { trend: trend(&segment.name), ..line(served.snapshot.charter(), segment, &key) });
     }
-    segments.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let line = |segment: &Known| line(served.snapshot.charter(), segment, &key);
-    Ok(reply::json(&Listing { segments: segments.iter().map(line).collect(), as_of: time::format(now) }))
+    Ok(reply::json(&Listing { segments, as_of: time::format(now) }))
 }
 
-/// The segments of the images and those of the changes; not those that hold the members of lookalikes.
-fn known(served: &Served, prefix: &str, now: Time, key: &NoiseKey) -> Result<Vec<Known>, AskError> {
-    let images = sizes(served, now, key)?;
-    let wanted = |name: &str| name.starts_with(prefix) && !name.starts_with(LOOKALIKE_PREFIX);
-    let segments = served.snapshot.segments().iter().zip(images.iter()).filter(|(segment, _)| wanted(&segment.name));
-    let mut segments: Vec<Known> = segments
-        .map(|(SegmentInfo { name, source, .. }, &set)| Known {
-            name: Arc::clone(name),
-            source: Arc::clone(source),
-            set,
-            is_unnamed: false,
-        })
-        .collect();
-    if served.overlay.is_empty() {
-        return Ok(segments);
-    }
-    // After the images are counted: a thread that waits for others may take on another count, which looks here as well.
-    let view = served.overlay.at(served.snapshot.tick().floor(now));
-    let new = view.segments().filter(|segment| wanted(&segment.name));
-    let new = new.filter(|segment| served.snapshot.segment(&segment.name).is_none());
-    segments.extend(new.map(|segment| Known {
-        name: Arc::clone(&segment.name),
-        source: Arc::clone(&segment.source),
-        set: Counted::default(),
-        is_unnamed: false,
-    }));
-    for segment in &mut segments {
-        let images = segment.set;
-        segment.set = Change::of_segment(&view, &segment.name).apply_to(images, &view, &segment.name, key);
-        segment.is_unnamed = segment.set.is_named() && !images.is_named();
-    }
-    Ok(segments)
-}
-
-fn line(charter: &Charter, Known { name, source, set, .. }: &Known, key: &NoiseKey) -> Line {
+fn line(charter: &Charter, Known { name, source, set }: &Known, key: &NoiseKey) -> Line {
     let owner = charter.owner_of(name).cloned().or_else(|| charter.source(source));
     Line {
         name: name.to_string(),
@@ -117,25 +83,8 @@ fn line(charter: &Charter, Known { name, source, set, .. }: &Known, key: &NoiseK
         class: owner.as_ref().map(|owner| owner.class),
         ttl: owner.as_ref().map(|owner| owner.ttl),
         visitors: Disclosed::of(*set, charter.house().size_floor, key),
+        trend: None,
     }
-}
-
-/// Every segment as the images alone have it, counted once a tick. Whoever asks first counts, the others wait for it.
-fn sizes(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, AskError> {
-    let tick = served.snapshot.tick().floor(now);
-    let mut kept = served.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, sizes)) = kept.as_ref().filter(|(at, _)| *at == tick) {
-        return Ok(Arc::clone(sizes));
-    }
-    let nothing = Overlay::default();
-    let size = |segment: &SegmentInfo| {
-        let expr = Expr::Segment(segment.name.to_string());
-        let visitors = count_images(&served.snapshot, &expr, now)?;
-        counted(&served.snapshot, &nothing, &expr, visitors, now, key)
-    };
-    let sizes: Arc<[Counted]> = served.snapshot.segments().iter().map(size).collect::<Result<_, AskError>>()?;
-    *kept = Some((tick, Arc::clone(&sizes)));
-    Ok(sizes)
 }
 
 #[cfg(test)]
@@ -145,10 +94,11 @@ mod tests {
 
     use super::*;
     use crate::ask::discreet::discreet;
+    use crate::ask::expr::Expr;
     use crate::ask::sample::Sample;
 
     fn listed(served: &Served, prefix: &str, hours: i64) -> serde_json::Value {
-        let reply = listing(served, prefix, Sample::at(hours)).unwrap();
+        let reply = listing(served, prefix, Sample::at(hours), |_| None).unwrap();
         serde_json::from_slice::<serde_json::Value>(&reply::bytes_of(reply)).unwrap()["segments"].take()
     }
 

@@ -29,6 +29,7 @@ use crate::keep::disk::Disk;
 use crate::keep::fold::fold;
 use crate::keep::follow::{self, FollowError, follow};
 use crate::keep::recheck::recheck;
+use crate::keep::trend::trend;
 use crate::keep::{Keeper, Live, Started};
 
 /// How long background work may take to notice the end.
@@ -148,6 +149,7 @@ impl Server {
         });
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(follow(app.live.clone(), app.keeper.clone(), app.clock, app.limits.follow));
+        runtime.spawn(trend(app.live.clone(), app.keeper.clone(), app.clock, app.limits.trend));
         runtime.spawn(fold(app.live.clone(), app.keeper.clone(), app.clock, app.limits.fold.clone()));
         runtime.spawn(recheck(app.live.clone(), app.limits.recheck.clone()));
         let accepting = runtime.spawn(accept(listener, app.clone(), stopped));

@@ -47,6 +47,8 @@ impl Connection {
             Route::Live => Ok(about::live()),
             Route::Startup => Ok(about::startup()),
             Route::Page => page::index(&headers),
+            Route::Docs => page::docs(&headers),
+            Route::OpenApi => page::openapi(&headers),
             Route::Asset => page::asset(&headers, raw_id),
             Route::Audit => govern::audit(app, query),
             _ => Err(not_found()),

@@ -7,6 +7,7 @@ use usher_index::membership::MAX_CLOCK_SKEW;
 use usher_index::state::{Record, Shelf};
 use usher_index::{AuditEntry, Bars, Change, Commit, Pid, Refusal, Segment, Tick, TickLength, Time};
 
+use super::trend::audience_key;
 use super::wish::{AudienceChange, Done, Rows, Wish};
 
 /// One commit in the making.
@@ -52,6 +53,7 @@ impl<'b> Batch<'b> {
             Wish::Note { what, detail } => self.note(what, detail, None),
             Wish::Erase(pid, receipt) => self.bar(Change::Erase { pid, at: self.tick }, "erase", Some(receipt)),
             Wish::Audience(change) => self.audience(&change),
+            Wish::Trend(records) => self.records.extend(records),
             Wish::Lookalike { name, kept } => {
                 let what = if kept.is_some() { "lookalike_saved" } else { "lookalike_deleted" };
                 self.note(what, name.clone(), None);
@@ -76,6 +78,9 @@ impl<'b> Batch<'b> {
         let definition = audience.as_ref().map_or(String::new(), |audience| format!(" = {}", audience.definition));
         self.note(what, format!("{name}{definition}"), None);
         let value = audience.as_ref().map(|audience| audience.to_bytes());
+        if value.is_none() {
+            self.records.push(Record { shelf: Shelf::Trend, key: audience_key(name), value: None });
+        }
         self.records.push(Record { shelf: Shelf::Audiences, key: name.to_string(), value });
     }
 

@@ -14,6 +14,8 @@ pub mod follow;
 mod keeper;
 pub mod recheck;
 mod served;
+pub mod sizes;
+pub mod trend;
 mod wish;
 mod yielding;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
+use usher_index::state::Record;
 use usher_index::{Entry, Pid, Refusal, Segment};
 
 use super::adopt::Candidate;
@@ -41,6 +42,8 @@ pub enum Wish {
     Erase(Pid, String),
     /// An audience is put, or taken away.
     Audience(AudienceChange),
+    /// Sizes of a day.
+    Trend(Vec<Record>),
     /// A lookalike is put, or taken away.
     Lookalike {
         /// Its name.

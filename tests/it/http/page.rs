@@ -1,5 +1,9 @@
 //! The planner's page: its files, how browsers keep them, and what they may not do.
 
+use std::collections::BTreeSet;
+
+use usher_engine::http::route::Route;
+
 use super::client::{get, post};
 use super::{Site, problem, quick};
 
@@ -55,4 +59,33 @@ fn a_browser_asks_again_and_is_told_that_it_has_the_file() {
     assert_eq!(client.receive(false).body, first.body);
     client.send(post("/v1/size", r#"{"expression":"interest.theatre"}"#));
     assert_eq!(client.receive(false).status, 200);
+}
+
+#[test]
+fn the_description_has_every_route_and_no_other() {
+    let site = Site::new(quick());
+    let mut client = site.client();
+    let api = client.get("/openapi.json");
+    assert_eq!(api.header("content-type"), Some("application/json"));
+    let api = api.json();
+    let described: BTreeSet<(String, String)> = api["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().expect("operations").keys().map(move |method| (path.clone(), method.to_uppercase()))
+        })
+        .collect();
+    // What a browser reads is described by itself.
+    let pages = [Route::Page, Route::Asset, Route::Docs, Route::Unknown];
+    let served: BTreeSet<(String, String)> = Route::ALL
+        .into_iter()
+        .filter(|route| !pages.contains(route))
+        .flat_map(|route| {
+            route.methods().split(", ").map(move |method| (route.template().to_owned(), method.to_owned()))
+        })
+        .filter(|(_, method)| method != "HEAD")
+        .collect();
+    assert_eq!(described, served);
+    assert!(client.get("/docs").body.contains("/page/docs.js"));
 }

@@ -1,16 +1,19 @@
 //! What planners do over HTTP: audiences, sizes with noise and a budget, overlaps, lookalikes and their audiences.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use usher_bench::rng::Rng;
 use usher_engine::http::budget::MAX_SMALL_SETS;
-use usher_engine::http::serve::Server;
+use usher_engine::http::limits::Limits;
+use usher_engine::http::serve::{Config, Server};
+use usher_loader::clock::Clock;
 
 use super::change::eventually;
 use super::client::{Client, Reply};
 use super::{NOW, Site, config, problem, quick};
-use crate::programs::House;
+use crate::programs::{House, time};
 
 fn put(client: &mut Client, path: &str, body: &Value) -> Reply {
     let body = body.to_string();
@@ -88,6 +91,41 @@ fn audiences_that_cannot_be_are_refused() {
     assert_eq!(refused(client.get("/v1/audiences/zz")), (404, "not-found".to_owned()));
     let reserved = r#"{"visitor":"x","segment":"lookalike.a.1"}"#;
     assert_eq!(client.post("/v1/memberships?source=citymag", reserved).json()["refused"], json!({ "not_owner": 1 }));
+}
+
+#[test]
+fn sizes_are_noted_day_by_day() {
+    let often = || Limits { trend: Duration::from_millis(20), ..quick() };
+    let mut site = Site::new(often());
+    let mut client = site.client();
+    assert_eq!(save(&mut client, "dancers", "interest.theatre and interest.dance"), 201);
+    let days = |client: &mut Client| {
+        let audience = client.get("/v1/audiences/dancers").json();
+        let segments = client.get("/v1/segments?trend=true").json();
+        let days = |points: &Value| -> Vec<String> {
+            let points = points.as_array().expect("a list").iter();
+            points.map(|point| point["day"].as_str().expect("a day").to_owned()).collect()
+        };
+        let theatre = segments["segments"].as_array().expect("a list").iter().find(|s| s["name"] == "interest.theatre");
+        let theatre = theatre.expect("a segment");
+        // What was told that day is told now: it is the same set.
+        assert!(
+            theatre["trend"].as_array().is_none_or(|all| all.iter().all(|one| one["visitors"] == theatre["visitors"]))
+        );
+        (days(&audience["trend"]), days(&theatre["trend"]))
+    };
+    let first = vec!["2026-09-21".to_owned()];
+    // The audience may have come after the sizes of the day were noted.
+    eventually("the first day is noted", || days(&mut client).1 == first);
+    site.stop();
+    let tomorrow = Config { clock: Clock::new(Some(time(NOW + 86_400))), ..config(&site.house, often()) };
+    let server = Server::start(tomorrow).expect("a free port");
+    let mut client = Client::new(server.address());
+    let both = vec!["2026-09-21".to_owned(), "2026-09-22".to_owned()];
+    eventually("the second day is noted", || days(&mut client).1 == both && days(&mut client).0.ends_with(&both[1..]));
+    assert_eq!(delete(&mut client, "/v1/audiences/dancers"), 204);
+    assert_eq!(save(&mut client, "dancers", "interest.dance"), 201);
+    assert!(days(&mut client).0.is_empty(), "the old points went with the old audience");
 }
 
 #[test]
