@@ -24,6 +24,7 @@
 //! | tombstone | an opt-out, or an erasure that no build has folded, as the state keeps it |
 //! | fold, settle | a build takes changes into the images; the state forgets what every kept generation holds |
 //! | audit | what was done to the index and by whose wish, as a chain that shows every alteration ([`state::AuditLine`]) |
+//! | shelf, record | where the state keeps what planners made: audiences, lookalikes, sizes by day ([`state::Shelf`]) |
 //! | sweep | who is dead at a tick ([`Sweep`]) |
 //! | recent | whose entries of some segments are live and were observed lately ([`Recent`]) |
 //! | snapshot | images and charter at one instant ([`Snapshot`]): what a question holds, with the overlay |
