@@ -25,6 +25,7 @@ pub mod publish;
 pub mod questions;
 pub mod redis;
 pub mod rng;
+pub mod rules;
 pub mod samples;
 pub mod serve;
 pub mod size;

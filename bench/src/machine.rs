@@ -27,6 +27,13 @@ pub fn peak_memory() -> Option<u64> {
     text.trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1_024)
 }
 
+/// The resident memory of this process, in bytes; 0 where the kernel does not say.
+#[must_use]
+pub fn memory() -> u64 {
+    let text = field("/proc/self/status", "VmRSS").unwrap_or_default();
+    text.trim_end_matches("kB").trim().parse::<u64>().map_or(0, |kib| kib * 1_024)
+}
+
 fn field(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

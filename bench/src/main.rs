@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use usher_bench::{
     abuse, bytes, crash, damage, feed_file, golden, history, kill, live, load, lookalike, lookup, power, publish,
-    samples, serve, size, theatre, victim,
+    rules, samples, serve, size, theatre, victim,
 };
 
 /// Generators and measurements for Usher.
@@ -84,6 +84,14 @@ enum Command {
     Lookalike {
         /// How many visitors
         #[arg(default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        visitors: u64,
+        #[command(flatten)]
+        place: lookup::Place,
+    },
+    /// Which of 1,000 to 50,000 audiences a visitor is in, beside a-tree, over N synthetic visitors
+    Rules {
+        /// How many visitors
+        #[arg(default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(2_000..=100_000_000))]
         visitors: u64,
         #[command(flatten)]
         place: lookup::Place,
@@ -287,6 +295,7 @@ fn main() -> Result<()> {
         Command::Size { visitors, work, keep } => size::run(visitors, &work, keep.as_deref(), &mut out),
         Command::Lookup { visitors, place } => lookup::run(visitors, &place, &mut out),
         Command::Lookalike { visitors, place } => lookalike::run(visitors, &place, &mut out),
+        Command::Rules { visitors, place } => rules::run(visitors, &place, &mut out),
         Command::Open { visitors, place } => lookup::open(visitors, &place, &mut out),
         Command::Serve { visitors, rate, work } => serve::run(visitors, rate, &work, &mut out),
         Command::Live { visitors, only, rate, server, place } => {

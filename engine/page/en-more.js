@@ -166,7 +166,7 @@ export default {
     "never.union": "trade unions",
     "charter.protect": "What protects people",
     "charter.pseudonym": "No names, no addresses. An id is turned into a pseudonym as soon as it arrives, and is itself neither stored nor logged.",
-    "charter.floor": "Sizes below {n} people are never shown; larger ones are rounded.",
+    "charter.floor": "Sizes below {n} people are never shown; larger ones are blurred a little and rounded.",
     "charter.seed": "People like others are looked for only from {n} known ones.",
     "charter.lookalike": "An audience of people like others has at least {n} people and lasts {span} at most.",
     "charter.sources": "What is collected, and from whom",

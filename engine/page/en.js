@@ -17,7 +17,7 @@ export default {
     "colours.dark": "Dark",
     "colours.label": "Colours: {now}. Press to change.",
     "house.none": "No charter yet",
-    "footer.privacy": "Sizes are rounded, and small ones are not shown, so that nobody can be singled out.",
+    "footer.privacy": "Sizes are blurred a little and rounded, and small ones are not shown, so that nobody can be singled out.",
     "footer.addresses": "For engineers:",
 
     // What all views say.

@@ -166,7 +166,7 @@ export default {
     "never.union": "les syndicats",
     "charter.protect": "Ce qui protège les personnes",
     "charter.pseudonym": "Ni noms, ni adresses. Un identifiant devient un pseudonyme dès qu’il arrive ; lui-même n’est ni gardé, ni journalisé.",
-    "charter.floor": "Les effectifs de moins de {n} personnes ne sont jamais montrés ; les plus grands sont arrondis.",
+    "charter.floor": "Les effectifs de moins de {n} personnes ne sont jamais montrés ; les plus grands sont un peu brouillés et arrondis.",
     "charter.seed": "On ne cherche des semblables qu’à partir de {n} personnes connues.",
     "charter.lookalike": "Une audience de semblables a au moins {n} personnes et dure {span} au plus.",
     "charter.sources": "Ce qui est recueilli, et auprès de qui",

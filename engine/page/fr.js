@@ -17,7 +17,7 @@ export default {
     "colours.dark": "Sombre",
     "colours.label": "Couleurs : {now}. Appuyez pour changer.",
     "house.none": "Pas encore de charte",
-    "footer.privacy": "Les effectifs sont arrondis, et les plus petits ne sont pas montrés, afin que personne ne puisse être reconnu.",
+    "footer.privacy": "Les effectifs sont un peu brouillés et arrondis, et les plus petits ne sont pas montrés, afin que personne ne puisse être reconnu.",
     "footer.addresses": "Pour les ingénieurs :",
 
     // What all views say.

@@ -72,7 +72,7 @@ export function behind(summary, caption, columns, rows) {
 /** A size: the words, and the range in smaller letters. */
 export function size(disclosed) {
     const { words, range } = parts(disclosed);
-    return h("span", { class: "size" }, words, range && h("span", { class: "range" }, ` (${range})`));
+    return h("span", { class: "size" }, words, range && [" ", h("span", { class: "range" }, `(${range})`)]);
 }
 
 /** Asks before something that cannot be taken back; resolves to whether it is wanted. */
