@@ -67,6 +67,12 @@ impl Place {
         &self.work
     }
 
+    /// Whether it was made before.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// The index of so many visitors.
     ///
     /// # Errors
