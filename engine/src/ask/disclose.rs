@@ -9,6 +9,10 @@ use usher_index::NoiseKey;
 
 /// Below this many visitors the noise is drawn from who they are, from here on from how many.
 pub const NAMED_BELOW: u64 = 10_000;
+/// Different sets below [`NAMED_BELOW`] visitors that a caller may see in a day.
+pub const MAX_SMALL_SETS: usize = 100;
+/// Different larger sets.
+pub const MAX_LARGE_SETS: usize = 1_000;
 /// The least standard deviation below [`NAMED_BELOW`]. With 10, whoever spends a day's budget of small sets on one visitor
 /// guesses right in 68 of 100 cases; with 20 in 60.3, with 25 in 59.1.
 const LEAST_DEVIATION: f64 = 25.0;
@@ -129,7 +133,6 @@ mod tests {
 
     use super::*;
     use crate::ask::sample::Dice;
-    use crate::http::budget::MAX_SMALL_SETS;
 
     fn key() -> NoiseKey {
         Key::from_bytes([7; 32]).noise_key()

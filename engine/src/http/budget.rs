@@ -6,12 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use usher_index::Time;
 
-use crate::ask::disclose::Counted;
+use crate::ask::disclose::{Counted, MAX_LARGE_SETS, MAX_SMALL_SETS};
 
-/// Different sets below [`NAMED_BELOW`](crate::ask::disclose::NAMED_BELOW) visitors, for each caller and day.
-pub const MAX_SMALL_SETS: usize = 100;
-/// Different larger sets.
-pub const MAX_LARGE_SETS: usize = 1_000;
 /// Who asks a server that has no keys.
 pub const LOCAL: &str = "local";
 const DAY_SECS: i64 = 86_400;

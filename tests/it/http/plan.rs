@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use usher_bench::rng::Rng;
-use usher_engine::http::budget::MAX_SMALL_SETS;
+use usher_engine::ask::disclose::MAX_SMALL_SETS;
 use usher_engine::http::limits::Limits;
 use usher_engine::http::serve::{Config, Server};
 use usher_loader::clock::Clock;
