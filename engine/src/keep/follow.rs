@@ -57,7 +57,7 @@ pub fn open(data: &Path, key: Key, state: &State, now: Time) -> Result<Served, F
     match settle(&snapshot, state) {
         Err(error) if state.is_poisoned() => return Err(AdoptError::from(error).into()),
         Err(error) => unsettled(&error),
-        Ok(()) => {}
+        Ok(_) => {}
     }
     let (overlay, _) = overlay(&snapshot, state)?;
     Ok(Served::new(snapshot, key, overlay))
@@ -70,15 +70,15 @@ fn hold(snapshot: &mut Snapshot) {
     }
 }
 
-/// The state forgets what every kept generation holds.
-fn settle(snapshot: &Snapshot, state: &State) -> Result<(), StateError> {
+/// The state forgets what every kept generation holds. Returns up to which batch that is.
+fn settle(snapshot: &Snapshot, state: &State) -> Result<u64, StateError> {
     let folded = oldest_folded(snapshot.folder())?;
     let settled = state.settle(folded)?;
     if settled != usher_index::state::Settled::default() {
         let usher_index::state::Settled { batches, erasures, rewritten } = settled;
         tracing::info!(batches, erasures, rewritten, "the state forgot what the images hold");
     }
-    Ok(())
+    Ok(folded)
 }
 
 /// What is not forgotten now is with the next generation, or at the next start.
@@ -92,7 +92,7 @@ pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval
         Ok(yielding) => yielding,
         Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),
     };
-    let follower = Follower { live, keeper, yielding, refused: None, retired: Vec::new() };
+    let follower = Follower { live, keeper, yielding, refused: None, settled: 0, retired: Vec::new() };
     let follower = Arc::new(Mutex::new(follower));
     loop {
         sleep(interval).await;
@@ -118,6 +118,8 @@ struct Follower {
     /// Generations that were replaced and that some question still holds. The last owner unmaps and frees them, which
     /// takes a while, so that is to be this thread and not a question.
     retired: Vec<Arc<Served>>,
+    /// Up to which batch the state has forgotten what every kept generation holds.
+    settled: u64,
 }
 
 impl Follower {
@@ -134,7 +136,7 @@ impl Follower {
         let known = present.snapshot.generation();
         let tried = self.refused.is_some_and(|(generation, at)| generation == newest && when - at < FOLLOW_RETRY);
         if newest <= known || tried {
-            return;
+            return self.settle(&present);
         }
         match self.adopt(&present, newest, now) {
             Ok(()) => {
@@ -147,9 +149,7 @@ impl Follower {
                 }
                 // A full disk must not be found out by a write to the state.
                 self.keeper.look_at_disk();
-                if let Err(error) = settle(&served.snapshot, self.keeper.state()) {
-                    unsettled(&error);
-                }
+                self.settle(&served);
             }
             Err(error) => {
                 self.refused = Some((newest, when));
@@ -158,6 +158,24 @@ impl Follower {
                     serving = known,
                     "a new generation cannot be opened, the present one goes on serving: {error}"
                 );
+            }
+        }
+    }
+
+    /// A builder sweeps away the older generations after its own is there, so what they keep from being forgotten is looked at
+    /// again until it is gone.
+    fn settle(&mut self, served: &Served) {
+        let snapshot = &served.snapshot;
+        let folded = snapshot.manifest().map_or(0, |manifest| manifest.folded);
+        if self.settled >= folded || oldest_folded(snapshot.folder()).is_ok_and(|oldest| oldest <= self.settled) {
+            return;
+        }
+        match settle(snapshot, self.keeper.state()) {
+            Ok(settled) => self.settled = settled,
+            Err(error) => {
+                // Not at every look: what it could not forget is with the next generation.
+                self.settled = folded;
+                unsettled(&error);
             }
         }
     }
