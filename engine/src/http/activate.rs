@@ -50,6 +50,8 @@ struct Picked {
     card: Value,
     audience: Value,
     churn: Value,
+    /// Who was in the audience before.
+    old: Vec<Pid>,
 }
 
 /// Makes the audience, in the place of the one that was made before.
@@ -74,7 +76,7 @@ pub async fn put(app: &Arc<App>, raw: &str, query: Option<&str>, body: &mut Inco
     kept.order.sets += 1;
     let segment = format!("{LOOKALIKE_PREFIX}{name}.{}", kept.order.sets);
     let (picked, now, generation) = {
-        let (name, segment, order) = (name.to_string(), segment.clone(), kept.order.clone());
+        let (name, segment, order, before) = (name.to_string(), segment.clone(), kept.order.clone(), before.clone());
         let question = move |served: &Served, now| {
             Ok(pick(
                 served,
@@ -86,12 +88,12 @@ pub async fn put(app: &Arc<App>, raw: &str, query: Option<&str>, body: &mut Inco
         };
         in_turn(app, question).await?
     };
-    let Picked { entries, card, audience, churn } = settled(picked, generation)?;
+    let Picked { entries, card, audience, churn, old } = settled(picked, generation)?;
     kept.card = card;
     let told = json!({
         "name": *name, "segment": segment, "reach": audience["reach"], "visitors": audience["visitors"], "churn": churn,
     });
-    let done = Making { app: Arc::clone(app), name, segment, kept, now };
+    let done = Making { app: Arc::clone(app), name, segment, kept, now, old, before };
     let status = done.store(entries).await?;
     let mut reply = reply::of_generation(reply::json(&told), generation);
     *reply.status_mut() = status;
@@ -144,13 +146,13 @@ fn pick(
     };
     let audience =
         json!({ "segment": draft.segment, "reach": reach, "visitors": shown(&pids), "created": time::format(now) });
-    let churn = match before {
+    let (churn, old) = match before {
         Some(segment) => churn(served, now, segment, &pids, &key)?,
-        None => Value::Null,
+        None => (Value::Null, Vec::new()),
     };
     let mut card = card_of(served, now, draft.name, draft.order, &fresh)?;
     card["audience"] = audience.clone();
-    Ok(Picked { entries, card, audience, churn })
+    Ok(Picked { entries, card, audience, churn, old })
 }
 
 /// A membership for each: as long as the charter lets lookalikes live, but no longer than the last of the visitor's own.
@@ -174,8 +176,8 @@ fn entries(served: &Served, pids: &[Pid], now: Time) -> Result<Vec<(Pid, Entry)>
     Ok(entries)
 }
 
-/// Who joined and who left since the audience was made the last time.
-fn churn(served: &Served, now: Time, before: &str, pids: &[Pid], key: &NoiseKey) -> Result<Value, Undrawn> {
+/// Who joined and who left since the audience was made the last time, and who was in it.
+fn churn(served: &Served, now: Time, before: &str, pids: &[Pid], key: &NoiseKey) -> Result<(Value, Vec<Pid>), Undrawn> {
     let expr = Expr::Segment(before.to_owned());
     let old = members(&served.snapshot, &served.overlay, &expr, now, usize::MAX).map_err(|error| match error {
         crate::ask::members::MembersError::Ask(error) => Undrawn::Ask(error),
@@ -187,7 +189,7 @@ fn churn(served: &Served, now: Time, before: &str, pids: &[Pid], key: &NoiseKey)
         let left: Vec<Pid> = some.iter().copied().filter(|pid| others.binary_search(pid).is_err()).collect();
         Disclosed::of(set_of(&left, key), floor, key)
     };
-    Ok(json!({ "joined": less(pids, &old), "left": less(&old, pids) }))
+    Ok((json!({ "joined": less(pids, &old), "left": less(&old, pids) }), old))
 }
 
 /// An audience on its way into the index.
@@ -197,6 +199,9 @@ struct Making {
     segment: String,
     kept: Kept,
     now: Time,
+    /// Who was in it before, and the segment that they were in.
+    old: Vec<Pid>,
+    before: Option<String>,
 }
 
 impl Making {
@@ -247,7 +252,21 @@ impl Making {
         let definition = Definition::Lookalike { segment: self.segment.clone() };
         let audience = Some(Arc::new(Audience { definition, created: self.now }));
         let change = AudienceChange { name: Arc::clone(&self.name), audience };
-        self.app.keeper.fulfil(Wish::Audience(change)).await.map_err(unkept).map(drop)
+        self.app.keeper.fulfil(Wish::Audience(change)).await.map_err(unkept)?;
+        self.let_go().await;
+        Ok(())
+    }
+
+    /// Ends the memberships of those who were in the audience before, which nobody is shown any more. Those of a large audience
+    /// would fill the live changes: they end with their life.
+    async fn let_go(&self) {
+        let Some(before) = self.before.as_deref().filter(|_| self.old.len() <= MAX_LIVE_AUDIENCE) else { return };
+        let observed = self.app.live.glance().snapshot.tick().floor(self.now);
+        let segments = vec![Segment { name: before.into(), source: LOOKALIKE_SOURCE.into() }];
+        let rows = self.old.iter().map(|&pid| (pid, 0, Entry { observed, expiry: observed })).collect();
+        if let Err(error) = self.app.keeper.fulfil(Wish::Rows(Rows { segments, rows })).await {
+            tracing::warn!(audience = &*self.name, "who was in it before stays until the end of the life: {error}");
+        }
     }
 }
 

@@ -220,7 +220,16 @@ fn the_most_alike_become_an_audience_without_the_seed() {
     );
     let exact = client.post("/v1/size", r#"{"expression":"@fans","exact":true}"#).json();
     assert_eq!(exact["visitors"], json!({ "exact": 600 }));
-    // The same order, the same audience; opting out ends it.
+    let of_old = |id: &str, client: &mut Client| {
+        let held = client.get(&format!("/v1/visitors/{id}")).json();
+        let sources =
+            held["sources"].as_array().expect("a list").iter().flat_map(|source| source["memberships"].as_array());
+        let live = sources.flatten().filter(|held| held["live"] == true);
+        live.filter(|held| held["segment"] == "lookalike.fans.1").count()
+    };
+    let still = visitors.iter().filter(|(number, _)| of_old(&format!("v{number}"), &mut client) > 0).count();
+    assert_eq!(still, 0, "who was in it before is let go");
+    // Opting out ends it.
     let opted = visitors.iter().map(|(number, _)| format!("v{number}"));
     let member = opted.into_iter().find(|id| audiences_of(&mut client, id) == json!(["fans"])).expect("a member");
     assert_eq!(put(&mut client, &format!("/v1/visitors/{member}/opt-out"), &json!({})).status, 204);
