@@ -25,7 +25,7 @@ const COVERED_DEVIATIONS: f64 = 2.0;
 
 /// A count of visitors in the form that may be shown: the only thing that is serialised as a size.
 ///
-/// Written as `{"below":100}`, as `{"about":12000,"low":11300,"high":12700}` (with noise and two significant digits; and
+/// Written as `{"below":100}`, as `{"about":12000,"low":11380,"high":12620}` (with noise and two significant digits; and
 /// the range in which the count lies in 19 of 20 cases), or as `{"exact":11873}` where the asker may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

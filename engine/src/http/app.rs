@@ -22,6 +22,8 @@ pub struct App {
     pub keeper: Arc<Keeper>,
     /// Places for whole feeds.
     pub feeds: Arc<Semaphore>,
+    /// The place for a lookalike audience in the making: one at a time, so that no two take the same segment.
+    pub making: Arc<Semaphore>,
     /// Where `now` comes from.
     pub clock: Clock,
     /// What is counted while requests pass.

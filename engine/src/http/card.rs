@@ -16,8 +16,7 @@ use crate::keep::Served;
 const MODEL_VERSION: u32 = 1;
 
 /// How a lookalike was ordered: enough to draw it again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The expression of the seed; `None` for a list of visitors, which is nowhere written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,8 +27,6 @@ pub struct Order {
     pub method: Method,
     /// When it was ordered, in Unix seconds.
     pub created: i64,
-    /// How many audiences were made of it.
-    pub sets: u32,
 }
 
 /// A lookalike as the state keeps it.

@@ -90,7 +90,7 @@ pub async fn load(
     let terms = Terms::read(app, raw_source, query)?;
     let Ok(_place) = app.feeds.clone().try_acquire_owned() else {
         let detail = "Another feed is being taken in; send this one again when it is done.";
-        return Err(Problem::new(Kind::Busy, detail).retry_after(super::pool::retry_secs()));
+        return Err(Problem::new(Kind::Busy, detail).retry_soon());
     };
     if app.keeper.is_tight() {
         return Err(super::govern::unkept(crate::keep::KeepError::Disk));
@@ -193,7 +193,7 @@ fn unwritten(error: &WriteError) -> Problem {
         WriteError::UnknownSource { .. } | WriteError::IdType { .. } => bad(format!("{error}.")),
         WriteError::Locked { .. } => {
             let detail = "Another process is building the index; send the feed again when it is done.";
-            Problem::new(Kind::Busy, detail).retry_after(super::pool::retry_secs())
+            Problem::new(Kind::Busy, detail).retry_soon()
         }
         WriteError::File(file) if file.source.kind() == io::ErrorKind::StorageFull => {
             super::govern::unkept(crate::keep::KeepError::Disk)

@@ -200,14 +200,13 @@ fn damaged(served: &Served, error: &usher_index::ImageError) -> Problem {
 
 /// What a caller is told of a wish that was not fulfilled.
 pub fn unkept(error: KeepError) -> Problem {
-    let soon = super::pool::retry_secs();
     match error {
         KeepError::Busy | KeepError::Full => {
-            Problem::new(Kind::Busy, format!("Nothing was taken: {error}. Send it again later.")).retry_after(soon)
+            Problem::new(Kind::Busy, format!("Nothing was taken: {error}. Send it again later.")).retry_soon()
         }
         KeepError::Disk => {
             let detail = "Nothing was taken: the disk is nearly full, and what is left is kept for opt-outs and erasures. Make room, then send it again.";
-            Problem::new(Kind::NoRoom, detail).retry_after(soon)
+            Problem::new(Kind::NoRoom, detail).retry_soon()
         }
         KeepError::Conflict => {
             Problem::new(Kind::Conflict, format!("Nothing was changed: {error}. Look at the audiences again."))

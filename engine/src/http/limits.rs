@@ -120,6 +120,9 @@ pub const SIZES_RUNNING: usize = 2;
 /// Questions of planners that may wait for their turn.
 pub const SIZES_WAITING: usize = 32;
 
+/// Who is turned away comes back after 1 to this many seconds.
+pub const RETRY_SPREAD_SECS: u64 = 4;
+
 /// How long such a question waits before it is turned away.
 pub const SIZE_PATIENCE: Duration = Duration::from_secs(2);
 

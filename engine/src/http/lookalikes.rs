@@ -17,7 +17,7 @@ use super::budget::{Charge, LOCAL};
 use super::card::{Drawn, Kept, Order, card, set_of};
 use super::govern::unkept;
 use super::limits::{MAX_LOOKALIKES, MAX_SEED_BYTES, MAX_SEED_VISITORS, SEEDS_HELD};
-use super::measure::{expand, in_turn, overspent};
+use super::measure::{expand, failed, in_turn, overspent};
 use super::problem::{Kind, Problem};
 use super::query::Params;
 use super::reply::{self, Reply};
@@ -119,19 +119,19 @@ pub async fn make(app: &App, query: Option<&str>, body: &mut Incoming) -> Result
     let bytes = body::read(body, MAX_SEED_BYTES, app.limits.body).await?;
     let Wanted { name, seed, exclude, method } = body::json(&bytes, SHAPE)?;
     check_name(app, &name)?;
+    check_room(app, &name)?;
     let (text, source) = source_of(app, seed)?;
-    if let Source::Visitors(pids) = &source {
-        app.seeds.put(&name, Arc::clone(pids));
-    }
-    let order = Order { expression: text, exclude, method, created: app.now().unix(), sets: sets_of(app, &name)? };
-    let card = {
-        let (name, order) = (name.clone(), order.clone());
-        in_turn(app, move |served, now| Ok(drawn(served, now, &name, &order, &source))).await?
+    let order = Order { expression: text, exclude, method, created: app.now().unix() };
+    let (result, now, generation) = {
+        let (name, order, source) = (name.clone(), order.clone(), source.clone());
+        in_turn(app, move |served, now| drawn(served, now, &name, &order, &source)).await?
     };
-    let (card, now, generation) = card;
-    let (card, seed) = settled(card, generation)?;
+    let (card, seed) = settled(result, generation)?;
     app.budget.charge(LOCAL, &Charge::Set, seed, now).map_err(|spent| overspent(spent.seconds))?;
     keep(app, &name, &Kept { order, card: card.clone() }).await?;
+    if let Source::Visitors(pids) = source {
+        app.seeds.put(&name, pids);
+    }
     let mut reply = reply::of_generation(reply::json(&card), generation);
     *reply.status_mut() = StatusCode::CREATED;
     Ok(reply)
@@ -203,10 +203,7 @@ pub fn draw<'s>(served: &'s Served, now: Time, order: &Order, source: &Source) -
 pub fn settled<T>(result: Result<T, Undrawn>, generation: u64) -> Result<T, Problem> {
     result.map_err(|error| match error {
         Undrawn::Refused(problem) => problem,
-        Undrawn::Ask(error) => {
-            tracing::error!(generation, "a lookalike failed: {error}");
-            Problem::internal()
-        }
+        Undrawn::Ask(error) => failed(&error, generation),
     })
 }
 
@@ -285,16 +282,14 @@ pub fn source_again(app: &App, name: &str, order: &Order) -> Result<Source, Prob
     }
 }
 
-/// How many audiences were made under this name before.
-fn sets_of(app: &App, name: &str) -> Result<u32, Problem> {
-    let bytes = app.keeper.state().record(Shelf::Models, name).map_err(|error| unread(&error))?;
-    if bytes.is_none()
-        && app.keeper.state().records(Shelf::Models).map_err(|error| unread(&error))?.len() >= MAX_LOOKALIKES
-    {
-        let detail = format!("There are {MAX_LOOKALIKES} lookalikes already, as many as there may be; delete some.");
-        return Err(Problem::new(Kind::Conflict, detail));
+/// Whether there may be one more, or it takes the place of one of its name.
+fn check_room(app: &App, name: &str) -> Result<(), Problem> {
+    let records = app.keeper.state().records(Shelf::Models).map_err(|error| unread(&error))?;
+    if records.len() < MAX_LOOKALIKES || records.iter().any(|(other, _)| other == name) {
+        return Ok(());
     }
-    Ok(bytes.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok()).map_or(0, |kept| kept.order.sets))
+    let detail = format!("There are {MAX_LOOKALIKES} lookalikes already, as many as there may be; delete some.");
+    Err(Problem::new(Kind::Conflict, detail))
 }
 
 fn check_name(app: &App, name: &str) -> Result<(), Problem> {

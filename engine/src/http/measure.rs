@@ -76,15 +76,15 @@ pub struct Sizes {
 /// When an audience in one leads back to itself, one cannot be counted, or too many questions are being counted.
 pub async fn measure(app: &App, asked: Vec<Asked>) -> Result<Sizes, Problem> {
     let expanded = asked.iter().map(|asked| expand(&app.live, &asked.expression)).collect::<Result<Vec<_>, _>>()?;
-    let (mut counted, now, generation) = in_turn(app, move |served, now| {
-        let key = served.key.noise_key();
+    let (answer, now, generation) = in_turn(app, move |served, now| {
+        let (key, floor) = (served.key.noise_key(), served.snapshot.charter().house().size_floor);
         let of = |expr: &Expr| discreet(&served.snapshot, &served.overlay, expr, now, &key);
-        expanded.iter().map(of).collect::<Result<Vec<_>, AskError>>()
+        let counted = expanded.iter().map(of).collect::<Result<Vec<_>, AskError>>()?;
+        Ok((counted, key, floor))
     })
     .await?;
+    let (mut counted, key, floor) = answer.map_err(|error| failed(&error, generation))?;
     counted.iter_mut().for_each(|set| name_audiences(&app.live, &mut set.unknown));
-    let served = app.live.hold();
-    let (key, floor) = (served.key.noise_key(), served.snapshot.charter().house().size_floor);
     let show = |(asked, set): (&Asked, Discreet)| {
         let charged = app.budget.charge(LOCAL, &asked.charge, set.counted, now);
         shown(set, charged, floor, &key)
@@ -113,7 +113,8 @@ fn shown(set: Discreet, charged: Result<(), Overspent>, floor: u64, key: &NoiseK
 pub async fn measure_exactly(app: &App, expression: &Expr) -> Result<Sizes, Problem> {
     let expanded = expand(&app.live, expression)?;
     let count_it = move |served: &Served, now| count(&served.snapshot, &served.overlay, &expanded, now);
-    let (mut counted, now, generation) = in_turn(app, count_it).await?;
+    let (counted, now, generation) = in_turn(app, count_it).await?;
+    let mut counted = counted.map_err(|error| failed(&error, generation))?;
     name_audiences(&app.live, &mut counted.unknown);
     let visitors = Some(Disclosed::exact(counted.visitors));
     let exact = Measured { visitors, withheld: None, unknown: counted.unknown, ignored: Vec::new(), retry_after: None };
@@ -123,22 +124,23 @@ pub async fn measure_exactly(app: &App, expression: &Expr) -> Result<Sizes, Prob
 /// Asks a question of the generation in force when its turn comes: one that waited is of the moment at which it is asked.
 ///
 /// # Errors
-/// When it cannot be answered, or too many questions are being counted.
+/// When too many questions are being counted.
 pub async fn in_turn<T: Send + 'static>(
     app: &App,
-    question: impl FnOnce(&Served, Time) -> Result<T, AskError> + Send + 'static,
+    question: impl FnOnce(&Served, Time) -> T + Send + 'static,
 ) -> Result<(T, Time, u64), Problem> {
     let (live, clock) = (Arc::clone(&app.live), app.clock);
     let ask = move || {
         let (served, now) = (live.hold(), clock.now());
         (question(&served, now), now, served.snapshot.generation())
     };
-    let (answer, now, generation) = app.pool.run(ask).await?;
-    let answer = answer.map_err(|error| {
-        tracing::error!(generation, "a count failed: {error}");
-        Problem::internal()
-    })?;
-    Ok((answer, now, generation))
+    app.pool.run(ask).await
+}
+
+/// What the caller hears of a snapshot that could not answer; the log has the cause.
+pub fn failed(error: &AskError, generation: u64) -> Problem {
+    tracing::error!(generation, "a question failed: {error}");
+    Problem::internal()
 }
 
 /// Puts the house's audiences into an expression.

@@ -11,7 +11,7 @@
 //! | `GET /v1/audiences`, `GET`, `PUT`, `DELETE /v1/audiences/{name}` | [`audiences`] |
 //! | `POST /v1/overlap` | [`overlap`] |
 //! | `GET`, `POST /v1/lookalikes`, `GET`, `DELETE /v1/lookalikes/{name}` | [`lookalikes`] |
-//! | `PUT /v1/lookalikes/{name}/audience` | [`activate`] |
+//! | `PUT /v1/lookalikes/{name}/audience` | [`activate`], [`making`] |
 //! | `GET /v1/charter`, `/healthz/live`, `/healthz/ready`, `/healthz/startup`, `/metrics` | [`about`] |
 //! | `GET /`, `/page/{name}`, `/docs`, `/openapi.json` | [`page`] |
 //!
@@ -34,6 +34,7 @@ pub mod guard;
 pub mod histogram;
 pub mod limits;
 pub mod lookalikes;
+mod making;
 pub mod measure;
 pub mod memberships;
 pub mod metrics;

@@ -1,6 +1,5 @@
 //! Planners' questions: on threads of their own, a few at a time, so that lookups are never late because of them.
 
-use std::hash::{BuildHasher, RandomState};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -13,9 +12,6 @@ use tokio::time::timeout;
 use super::limits::{SIZE_PATIENCE, SIZES_RUNNING, SIZES_WAITING};
 use super::problem::{Kind, Problem};
 use crate::keep::yield_a_little;
-
-/// Who is turned away comes back after 1 to this many seconds: not all at once.
-const RETRY_SPREAD_SECS: u64 = 4;
 
 /// The threads that count, and the queue in front of them.
 pub struct Pool {
@@ -64,14 +60,9 @@ impl Pool {
     }
 }
 
-/// After how many seconds who is turned away comes back: not all at once.
-pub(super) fn retry_secs() -> u32 {
-    1 + (RandomState::new().hash_one(()) % RETRY_SPREAD_SECS) as u32
-}
-
 fn busy() -> Problem {
     let detail = "Too many questions are being counted at once; ask this one again in a few seconds.";
-    Problem::new(Kind::Busy, detail).retry_after(retry_secs())
+    Problem::new(Kind::Busy, detail).retry_soon()
 }
 
 #[cfg(test)]
@@ -80,6 +71,7 @@ mod tests {
 
     use tokio::runtime::Builder;
 
+    use super::super::limits::RETRY_SPREAD_SECS;
     use super::*;
 
     #[test]

@@ -1,11 +1,12 @@
 //! Problem answers: RFC 9457 JSON with a stable `type` and a `detail` that a person can act on.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
 
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::limits::MAX_HEAD_BYTES;
+use super::limits::{MAX_HEAD_BYTES, RETRY_SPREAD_SECS};
 use super::reply::{self, Reply};
 
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -177,6 +178,12 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u32) -> Problem {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// To come back in a few seconds: not everybody in the same one.
+    #[must_use]
+    pub fn retry_soon(self) -> Problem {
+        self.retry_after(1 + (RandomState::new().hash_one(()) % RETRY_SPREAD_SECS) as u32)
     }
 
     /// A bug or a broken disk: the cause is in the log, not in the answer.

@@ -7,7 +7,7 @@ use usher_index::{Charter, Class, NoiseKey, Span, Time};
 use usher_loader::time;
 
 use super::app::App;
-use super::measure::in_turn;
+use super::measure::{failed, in_turn};
 use super::problem::Problem;
 use super::query::{Params, bad};
 use super::reply::{self, Reply};
@@ -58,7 +58,7 @@ pub async fn list(app: &App, query: Option<&str>) -> Result<Reply, Problem> {
         listing(served, &prefix, now, trend)
     })
     .await?;
-    Ok(reply::of_generation(reply, generation))
+    Ok(reply::of_generation(reply.map_err(|error| failed(&error, generation))?, generation))
 }
 
 fn listing(

@@ -138,6 +138,7 @@ impl Server {
             live,
             keeper,
             feeds: Arc::new(Semaphore::new(FEEDS_RUNNING)),
+            making: Arc::new(Semaphore::new(1)),
             clock: config.clock,
             metrics: Arc::new(Metrics::default()),
             pool: Pool::new().map_err(|error| StartError::Threads(error.into()))?,

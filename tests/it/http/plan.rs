@@ -237,7 +237,28 @@ fn the_most_alike_become_an_audience_without_the_seed() {
     let exact = client.post("/v1/size", r#"{"expression":"@fans","exact":true}"#).json();
     assert_eq!(exact["visitors"], json!({ "exact": 599 }));
     assert!(!client.get("/v1/segments").body.contains("lookalike."));
+    // Drawn anew, or several at once: no two audiences share a segment.
     assert_eq!(delete(&mut client, "/v1/lookalikes/fans"), 204);
+    assert_eq!(client.post("/v1/lookalikes", &order.to_string()).status, 201);
+    let one = || {
+        let mut client = Client::new(server.address());
+        put(&mut client, "/v1/lookalikes/fans/audience", &json!({ "visitors": 300 }))
+    };
+    let made: Vec<Reply> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let mut segments = BTreeSet::from(["lookalike.fans.1".to_owned(), "lookalike.fans.2".to_owned()]);
+    for reply in &made {
+        match reply.status {
+            200 => {
+                let segment = reply.json()["segment"].as_str().expect("a name").to_owned();
+                assert!(segments.insert(segment), "{reply:?} is not the first of its segment: {segments:?}");
+            }
+            _ => assert_eq!(problem(reply), (503, "busy".to_owned())),
+        }
+    }
+    assert!(segments.contains("lookalike.fans.3"), "{made:?}");
 }
 
 #[test]
@@ -253,8 +274,12 @@ fn a_list_of_visitors_is_a_seed_and_small_things_are_refused() {
     assert_eq!(put(&mut client, "/v1/lookalikes/list/audience", &json!({ "visitors": 500 })).status, 200);
     let small = put(&mut client, "/v1/lookalikes/list/audience", &json!({ "visitors": 99 }));
     assert_eq!(problem(&small), (422, "unfit".to_owned()));
-    let few = json!({ "name": "few", "seed": { "visitors": ids[..20] } });
-    assert_eq!(problem(&client.post("/v1/lookalikes", &few.to_string())), (422, "unfit".to_owned()));
+    for name in ["few", "list"] {
+        let few = json!({ "name": name, "seed": { "visitors": ids[..20] } });
+        assert_eq!(problem(&client.post("/v1/lookalikes", &few.to_string())), (422, "unfit".to_owned()));
+    }
+    let again = put(&mut client, "/v1/lookalikes/list/audience", &json!({ "visitors": 500 }));
+    assert_eq!(again.status, 200, "what was refused did not take the seed's place: {again:?}");
     for body in [json!({ "reach": 0 }), json!({ "reach": 1.5 }), json!({}), json!({ "reach": 0.1, "visitors": 5 })] {
         assert_eq!(put(&mut client, "/v1/lookalikes/list/audience", &body).status, 400, "{body}");
     }
