@@ -199,8 +199,10 @@ impl Work {
                 }
             }
         }
+        // Like the room: what an answer that fails leaves is no part of the next one.
+        let mut touched = take(&mut self.touched);
         if !served.overlay.is_empty() {
-            self.touched.extend(self.pids.iter().map(|&pid| served.overlay.get(pid)));
+            touched.extend(self.pids.iter().map(|&pid| served.overlay.get(pid)));
         }
         self.head.refresh(served.snapshot.generation(), began);
         let mut answered = 0;
@@ -213,10 +215,11 @@ impl Work {
         let rules = served.rules.load();
         let lookup = Lookup::within(&served.snapshot, &served.names, &served.overlay, take(&mut self.room));
         let mut lookup = lookup.with_rules(rules.as_deref());
-        lookup.each(&self.pids, &self.touched, now, &Only::Everything, into, each).ok()?;
+        lookup.each(&self.pids, &touched, now, &Only::Everything, into, each).ok()?;
         self.room = lookup.into_room();
         // What an erasure takes away is not kept here.
-        self.touched.clear();
+        touched.clear();
+        self.touched = touched;
         if answered < self.pids.len() {
             (used, left) = (self.ends[answered - 1], Left::More);
         }

@@ -51,7 +51,8 @@ pub async fn trend(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval:
     };
     loop {
         sleep(interval).await;
-        let (today, now) = (day_of(clock.now()), clock.now());
+        let now = clock.now();
+        let today = day_of(now);
         if last(keeper.state()) >= Some(today) || live.glance().snapshot.generation() == 0 {
             continue;
         }
@@ -99,13 +100,20 @@ fn records(live: &Live, state: &State, today: u32, now: Time) -> Result<Vec<Reco
         sizes.push((name, size(&served, &expression, now, &key, floor)?));
     }
     let record = |(name, size): (String, Disclosed)| {
-        let mut bytes = state.record(Shelf::Trend, &name).ok().flatten().unwrap_or_default();
-        bytes.extend_from_slice(&today.to_le_bytes());
-        bytes.extend_from_slice(&size.shown().unwrap_or(BELOW).to_le_bytes());
-        let over = bytes.len().saturating_sub(MAX_DAYS * POINT_BYTES);
-        Record { shelf: Shelf::Trend, key: name, value: Some(bytes.split_off(over)) }
+        let bytes = state.record(Shelf::Trend, &name).ok().flatten().unwrap_or_default();
+        Record { shelf: Shelf::Trend, key: name, value: Some(with_point(bytes, today, size)) }
     };
     Ok(sizes.into_iter().map(record).collect())
+}
+
+/// Points with a further one. It takes the place of one of the same day: then the last measure was written in part.
+fn with_point(mut bytes: Vec<u8>, today: u32, size: Disclosed) -> Vec<u8> {
+    if bytes.len() >= POINT_BYTES && bytes[bytes.len() - POINT_BYTES..].starts_with(&today.to_le_bytes()) {
+        bytes.truncate(bytes.len() - POINT_BYTES);
+    }
+    bytes.extend_from_slice(&today.to_le_bytes());
+    bytes.extend_from_slice(&size.shown().unwrap_or(BELOW).to_le_bytes());
+    bytes.split_off(bytes.len().saturating_sub(MAX_DAYS * POINT_BYTES))
 }
 
 fn size(
@@ -139,7 +147,10 @@ fn segment_key(name: &str) -> String {
 }
 
 fn points(state: &State, key: &str, floor: u64) -> Vec<Point> {
-    let bytes = state.record(Shelf::Trend, key).ok().flatten().unwrap_or_default();
+    points_of(&state.record(Shelf::Trend, key).ok().flatten().unwrap_or_default(), floor)
+}
+
+fn points_of(bytes: &[u8], floor: u64) -> Vec<Point> {
     let read = |bytes: &[u8]| {
         let (day, about) = (bytes.first_chunk()?, bytes.last_chunk()?);
         let about = Some(u64::from_le_bytes(*about)).filter(|about| *about != BELOW);
@@ -157,4 +168,24 @@ fn last(state: &State) -> Option<u32> {
 
 fn day_of(now: Time) -> u32 {
     (now.unix() / DAY_SECS) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_one_point_and_the_oldest_days_go() {
+        let mut bytes = Vec::new();
+        for day in 0..MAX_DAYS as u32 + 5 {
+            // The first time the commit behind it failed.
+            for about in [Some(u64::from(day) + 200), None] {
+                bytes = with_point(bytes, 20_000 + day, Disclosed::again(about, 100));
+            }
+        }
+        let points = points_of(&bytes, 100);
+        assert_eq!(points.len(), MAX_DAYS);
+        assert_eq!((&*points[0].day, points[0].visitors), ("2024-10-09", Disclosed::again(None, 100)));
+        assert!(points.windows(2).all(|two| two[0].day < two[1].day));
+    }
 }
