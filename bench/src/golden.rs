@@ -56,7 +56,7 @@ pub fn write(dir: &Path) -> Result<()> {
         for rule in RULES.iter().filter(|rule| number % rule.every == 0) {
             let row = Row {
                 visitor: VisitorId::new(&id)?,
-                segment: rule.segment,
+                segment: rule.segment.into(),
                 id_type: None,
                 observed: None,
                 ttl: Some(Span::from_secs(rule.hours * 3_600)),

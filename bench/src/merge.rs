@@ -42,7 +42,7 @@ fn merge(visitors: u64, round: u64, index: &Path, key: &Key) -> Result<f64> {
         for (segment, life) in visitor.memberships {
             let row = Row {
                 visitor: VisitorId::new(&id)?,
-                segment: &segment.to_string(),
+                segment: segment.to_string().as_str().into(),
                 id_type: None,
                 observed: None,
                 ttl: None,

@@ -1,6 +1,6 @@
 //! Text to row: the last step before admission judges it.
 
-use usher_index::{IdError, Refusal, Row, Span, VisitorId};
+use usher_index::{IdError, Refusal, Row, Span, Text, VisitorId};
 
 use crate::feed::{Column, Record};
 use crate::time;
@@ -49,7 +49,7 @@ pub fn read<'a>(record: &Record<'a>) -> Result<Row<'a>, Refused> {
     let visitor = visitor(record.get(Column::Visitor))?;
     let segment = match record.get(Column::Segment) {
         b"" => return Err(Refused::at(Column::Segment, Refusal::Missing)),
-        bytes => text(Column::Segment, bytes)?,
+        bytes => Text::of(bytes).ok_or(Refused::at(Column::Segment, Refusal::BadUtf8))?,
     };
     let mut row = Row { visitor, segment, id_type: None, observed: None, ttl: None, expires: None, remove: false };
     if let Some(bytes) = given(record, Column::IdType) {
@@ -131,7 +131,7 @@ mod tests {
     fn a_row_with_everything_is_read() {
         with_row(b"v\ts\tmaid\t1000\t2h\t1970-01-01T01:00:00Z\tremove", |row| {
             let Ok(row) = row else { panic!("a good row") };
-            assert_eq!((row.segment, row.id_type, row.remove), ("s", Some("maid"), true));
+            assert_eq!((row.segment.as_str(), row.id_type, row.remove), ("s", Some("maid"), true));
             assert_eq!(row.observed.map(usher_index::Time::unix), Some(1_000));
             assert_eq!(row.expires.map(usher_index::Time::unix), Some(3_600));
             assert_eq!(row.ttl, Some(Span::from_secs(7_200)));

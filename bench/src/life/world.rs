@@ -225,7 +225,7 @@ impl World {
                 let id = id(sent.visitor);
                 let row = Row {
                     visitor: VisitorId::new(&id)?,
-                    segment: sent.kind.name,
+                    segment: sent.kind.name.into(),
                     id_type: None,
                     observed: Some(time(sent.observed)),
                     ttl: Some(Span::from_secs(sent.hours * 3_600)),

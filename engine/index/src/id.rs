@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::text::Text;
+
 /// Bytes of a pseudonym.
 pub const PID_BYTES: usize = 10;
 /// Bits of a pseudonym.
@@ -39,7 +41,7 @@ pub enum IdError {
 ///
 /// It has neither `Debug` nor `Display`, so that it cannot slip into a log line or an error.
 #[derive(Clone, Copy)]
-pub struct VisitorId<'a>(&'a str);
+pub struct VisitorId<'a>(Text<'a>);
 
 impl<'a> VisitorId<'a> {
     /// Takes text as an id.
@@ -50,7 +52,7 @@ impl<'a> VisitorId<'a> {
         match text.len() {
             0 => Err(IdError::Empty),
             n if n > MAX_VISITOR_ID_BYTES => Err(IdError::TooLong(n)),
-            _ => Ok(Self(text)),
+            _ => Ok(Self(text.into())),
         }
     }
 
@@ -58,18 +60,25 @@ impl<'a> VisitorId<'a> {
     ///
     /// # Errors
     /// As [`VisitorId::new`], and when the bytes are not UTF-8.
+    #[inline]
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, IdError> {
-        if bytes.len() > MAX_VISITOR_ID_BYTES {
-            return Err(IdError::TooLong(bytes.len()));
+        match (bytes.len(), Text::of(bytes)) {
+            (0, _) => Err(IdError::Empty),
+            (n, _) if n > MAX_VISITOR_ID_BYTES => Err(IdError::TooLong(n)),
+            (_, Some(text)) => Ok(Self(text)),
+            (_, None) => Err(not_utf8(bytes)),
         }
-        let text = std::str::from_utf8(bytes).map_err(|e| IdError::NotUtf8(e.valid_up_to()))?;
-        Self::new(text)
     }
 
     /// The raw bytes, for the pseudonym alone.
     pub(crate) fn bytes(self) -> &'a [u8] {
-        self.0.as_bytes()
+        self.0.bytes()
     }
+}
+
+#[cold]
+fn not_utf8(bytes: &[u8]) -> IdError {
+    IdError::NotUtf8(std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len))
 }
 
 /// What kind of id it is: `cookie` (the default), `maid`, `hem` (a hashed e-mail), ...

@@ -44,7 +44,7 @@
 //! let mut admission = writer.admission("citymag", IdType::default(), None, now)?;
 //! let row = Row {
 //!     visitor: VisitorId::new("a1b2")?,
-//!     segment: "interest.theatre",
+//!     segment: "interest.theatre".into(),
 //!     id_type: None, observed: None, ttl: None, expires: None, remove: false,
 //! };
 //! let mut batch = Batch::new("citymag");
@@ -84,6 +84,7 @@ pub mod shard;
 pub mod snapshot;
 pub mod state;
 pub mod sweep;
+pub mod text;
 pub mod time;
 pub mod veils;
 pub mod witness;
@@ -122,6 +123,7 @@ pub use shard::Shard;
 pub use snapshot::{SegmentInfo, Snapshot};
 pub use state::{AuditEntry, AuditLine, Commit, State, Unfolded};
 pub use sweep::Sweep;
+pub use text::Text;
 pub use time::{Span, Tick, TickLength, Time, TimeError};
 pub use veils::Veils;
 pub use writer::{Published, Writer};

@@ -134,7 +134,7 @@ mod tests {
                 let hours = dice.below(6) as u32;
                 let row = Row {
                     visitor: VisitorId::new(&visitor).expect("short"),
-                    segment: &segment,
+                    segment: segment.as_str().into(),
                     id_type: None,
                     observed: None,
                     ttl: Some(Span::from_secs(hours * HOUR)),

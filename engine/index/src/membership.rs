@@ -13,6 +13,7 @@ use crate::id::{IdType, Pid, VisitorId};
 use crate::pseudonym::{Key, Pseudonymizer};
 use crate::refusal::Refusal;
 use crate::segments::{LOOKALIKE_PREFIX, MAX_SEGMENT_BYTES, Segments, is_segment_name};
+use crate::text::Text;
 use crate::time::{Span, TickLength, Time};
 
 use front::{Front, Words};
@@ -70,7 +71,7 @@ pub struct Row<'a> {
     /// Who.
     pub visitor: VisitorId<'a>,
     /// The segment's name.
-    pub segment: &'a str,
+    pub segment: Text<'a>,
     /// The id's type; that of the feed when absent.
     pub id_type: Option<&'a str>,
     /// When the fact was seen; the feed's `--as-of`, else its receipt, when absent.
@@ -200,11 +201,11 @@ impl<'a> Admission<'a> {
 
     /// The number of a segment that this source may bring; a known name costs one hash, or less.
     #[inline]
-    fn segment(&mut self, name: &str) -> Result<u32, Refusal> {
-        let words = Words::of(name.as_bytes());
+    fn segment(&mut self, name: Text<'_>) -> Result<u32, Refusal> {
+        let words = Words::of(name.bytes());
         match words.and_then(|words| self.front.get(words)) {
             Some(number) => Ok(number),
-            None => self.segment_by_map(name, words),
+            None => self.segment_by_map(name.as_str(), words),
         }
     }
 
@@ -292,7 +293,7 @@ mod tests {
 
     fn row<'a>(segment: &'a str, observed: Option<Time>) -> Row<'a> {
         let visitor = VisitorId::new("v").expect("a good id");
-        Row { visitor, segment, id_type: None, observed, ttl: None, expires: None, remove: false }
+        Row { visitor, segment: segment.into(), id_type: None, observed, ttl: None, expires: None, remove: false }
     }
 
     fn charter() -> Charter {

@@ -37,7 +37,7 @@ impl Sample {
         for (visitor, segment, ago, hours) in rows {
             let row = Row {
                 visitor: VisitorId::new(visitor).unwrap(),
-                segment,
+                segment: segment.into(),
                 id_type: None,
                 observed: Some(Self::at(-i64::from(ago))),
                 ttl: Some(Span::from_secs(hours * HOUR as u32)),

@@ -116,7 +116,7 @@ impl<'s> Intake<'s> {
     fn admit(&mut self, row: &Row<'_>) -> Result<(), Refusal> {
         let source = match &self.source {
             Some(source) => source.name.clone(),
-            None => self.source_of(row.segment).ok_or(Refusal::UnknownSourcePrefix)?,
+            None => self.source_of(row.segment.as_str()).ok_or(Refusal::UnknownSourcePrefix)?,
         };
         let of_source = match self.of_sources.get_mut(&source) {
             Some(of_source) => of_source,

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::quotes::QUOTE;
 use super::records::{Records, Skip, count_lines, last_whole};
 use super::{FeedError, MAX_RECORD_BYTES, Place};
 
@@ -48,9 +49,19 @@ impl Block {
         self.place
     }
 
+    /// Its bytes.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Whether a quote stands in it.
+    pub(super) fn has_quotes(&self) -> bool {
+        memchr::memchr(QUOTE, self.text()).is_some()
+    }
+
     /// Its records.
     pub(super) fn records(&self) -> Records<'_> {
-        Records::new(&self.bytes[self.start..self.end], self.place)
+        Records::new(self.text(), self.place)
     }
 
     /// Leaves out the first records: `rest` are the bytes after them, and their place.

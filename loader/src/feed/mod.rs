@@ -9,6 +9,7 @@ mod error;
 mod format;
 mod header;
 mod jsonl;
+mod lines;
 mod quotes;
 mod records;
 mod tsv;
@@ -190,7 +191,7 @@ impl Parser {
             (None, _) => {
                 drive(block, false, sink, |place, bytes, sink| jsonl::with_item(bytes, |item| sink(place, item)))
             }
-            (Some(columns), Format::Csv) => {
+            (Some(columns), Format::Csv) if block.has_quotes() => {
                 let mut scratch = vec![0; MAX_RECORD_BYTES];
                 drive(block, true, sink, |place, bytes, sink| {
                     let mut record = Record::EMPTY;
@@ -198,11 +199,10 @@ impl Parser {
                     sink(place, item(columns.are(count).then_some(record), bytes))
                 })
             }
-            (Some(columns), _) => drive(block, false, sink, |place, bytes, sink| {
-                let mut record = Record::EMPTY;
-                let count = tsv::fields(bytes, |at, field| columns.place(at, field, &mut record));
-                sink(place, item(columns.are(count).then_some(record), bytes))
-            }),
+            (Some(columns), format) => {
+                let separator = if format == Format::Csv { quotes::COMMA } else { tsv::TAB };
+                lines::each(block.text(), block.place(), separator, columns, sink)
+            }
         }
     }
 }

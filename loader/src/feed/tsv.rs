@@ -1,9 +1,12 @@
 //! Fields between tabs. There is no quoting: a field holds neither tab nor line feed.
 
+/// The byte between two fields.
+pub(super) const TAB: u8 = b'\t';
+
 /// Hands each field of a record to `each`, with its place, and says how many there were.
 #[inline]
 pub(super) fn fields<'a>(record: &'a [u8], each: impl FnMut(usize, &'a [u8])) -> usize {
-    split(record, b'\t', each)
+    split(record, TAB, each)
 }
 
 /// [`fields`] for any separator.

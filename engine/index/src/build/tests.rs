@@ -60,7 +60,7 @@ fn load(dir: &std::path::Path, model: &mut Model, random: &mut Random, now: Time
             let observed = now.unix() - random.below(20) as i64 * 3_600;
             let row = Row {
                 visitor: VisitorId::new(&visitor).expect("short"),
-                segment: &segment,
+                segment: segment.as_str().into(),
                 id_type: None,
                 observed: Some(at(observed)),
                 ttl: Some(Span::from_secs(random.below(40) as u32 * 3_600)),
@@ -146,7 +146,7 @@ fn recent_members_are_found_where_times_are_no_pairs_and_some_are_kept() {
         let (visitor, segment) = (format!("v{}", i % 2_500), format!("seg{}", i / 2_500));
         let row = Row {
             visitor: VisitorId::new(&visitor).expect("short"),
-            segment: &segment,
+            segment: segment.as_str().into(),
             id_type: None,
             observed: Some(at(now.unix() - i % 300 * 3_600)),
             ttl: Some(Span::from_secs((1 + i as u32 / 300) * 3_600)),
@@ -271,7 +271,7 @@ fn images_of(
         let (visitor, segment) = (format!("v{}", random.below(VISITORS)), format!("seg{}", random.below(300)));
         let row = Row {
             visitor: VisitorId::new(&visitor).expect("short"),
-            segment: &segment,
+            segment: segment.as_str().into(),
             id_type: None,
             observed: Some(at(now.unix() - random.below(20) as i64 * 3_600)),
             ttl: Some(Span::from_secs(random.below(40) as u32 * 3_600)),
@@ -358,7 +358,8 @@ fn rows_that_find_no_room_fail_the_load() {
     let mut admission = writer.admission("s", IdType::default(), None, at(1_800_000_000)).expect("development");
     let mut batch = Batch::within(&memory, "s");
     let visitor = VisitorId::new("v").expect("short");
-    let row = Row { visitor, segment: "a", id_type: None, observed: None, ttl: None, expires: None, remove: false };
+    let row =
+        Row { visitor, segment: "a".into(), id_type: None, observed: None, ttl: None, expires: None, remove: false };
     batch.push(admission.admit(&row).expect("admitted").membership);
     batch.finish(admission.into_segments());
     assert!(batch.failure().is_some());

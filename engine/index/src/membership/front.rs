@@ -1,11 +1,14 @@
 //! The names that come again and again, known by a few words, in front of the map of all names.
 //!
-//! A slot has one name, the one that came last. A provider who chooses names that share a slot gains no more than the
-//! cost of the map, whose hash has a secret.
+//! Names are numbered as they arrive, so that the popular ones lie together in a few lines of the cache; a small table
+//! of numbers tells where to look. A place of it has two names, those that came last. A provider who chooses names that
+//! share a place gains no more than the cost of the map, whose hash has a secret.
 
-/// Slots, as a power of two: 640 KiB, within the second cache of a processor.
-const SLOT_BITS: u32 = 14;
-/// So many names are asked for before there are slots: a request of a few rows needs none.
+/// Places, as a power of two: 128 KiB, within the second cache of a processor.
+const PLACE_BITS: u32 = 14;
+/// Bits of a number; the other bits of a known name are those of its hash.
+const NUMBER_BITS: u32 = 20;
+/// So many names are asked for before there are places: a request of a few rows needs none.
 const PATIENCE: u32 = 4_096;
 /// An odd number without pattern (2^64 divided by the golden ratio): spreads what it is multiplied with.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -36,25 +39,46 @@ impl Words {
     }
 
     #[inline]
-    fn slot(self) -> usize {
+    fn hash(self) -> u64 {
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(SPREAD).rotate_left(29);
         let sum = self.words.iter().fold(self.length, |sum, &word| mix(sum, word));
-        (sum.wrapping_mul(SPREAD) >> (u64::BITS - SLOT_BITS)) as usize
+        sum.wrapping_mul(SPREAD)
+    }
+
+    /// Whether it is the same name, compared as a whole: where the first difference is does not matter.
+    #[inline]
+    fn is(&self, other: &Self) -> bool {
+        let differences = self.words.iter().zip(&other.words).fold(0, |all, (a, b)| all | (a ^ b));
+        differences | (self.length ^ other.length) == 0
     }
 }
 
 /// The names that came last.
 #[derive(Default)]
 pub(super) struct Front {
-    slots: Vec<(Words, u32)>,
+    /// By place, two known names: the higher bits of the hash's lower half, and the number.
+    places: Vec<[u32; 2]>,
+    /// By number. No name has a length of 0: so a number without a name knows none.
+    names: Vec<Words>,
     asked: u32,
+}
+
+/// Where a name is kept, and the bits that go with its number.
+#[inline]
+fn place_of(hash: u64) -> (usize, u32) {
+    ((hash >> (u64::BITS - PLACE_BITS)) as usize, (hash as u32) >> NUMBER_BITS << NUMBER_BITS)
 }
 
 impl Front {
     /// The number of a name, if it is here.
     #[inline]
     pub(super) fn get(&self, name: Words) -> Option<u32> {
-        self.slots.get(name.slot()).filter(|(known, _)| *known == name).map(|(_, number)| *number)
+        let (place, bits) = place_of(name.hash());
+        let &[newer, older] = self.places.get(place)?;
+        // Which of the two it is cannot be foreseen: a choice without a branch.
+        let known = if newer >> NUMBER_BITS == bits >> NUMBER_BITS { newer } else { older };
+        let number = known & ((1 << NUMBER_BITS) - 1);
+        self.names.get(number as usize).filter(|known| known.is(&name)).map(|_| number)
     }
 
     /// Puts a name where the next one who asks will find it.
@@ -63,9 +87,17 @@ impl Front {
             self.asked += 1;
             return;
         }
-        // No name has a length of 0: so empty slots know none.
-        self.slots.resize(1 << SLOT_BITS, (Words::default(), 0));
-        self.slots[name.slot()] = (name, number);
+        if number >> NUMBER_BITS != 0 {
+            return;
+        }
+        self.places.resize(1 << PLACE_BITS, [0; 2]);
+        if self.names.len() <= number as usize {
+            self.names.resize(number as usize + 1, Words::default());
+        }
+        self.names[number as usize] = name;
+        let (place, bits) = place_of(name.hash());
+        let [newer, _] = self.places[place];
+        self.places[place] = [bits | number, newer];
     }
 }
 

@@ -48,7 +48,7 @@ fn index(dir: &std::path::Path, key: &Key, dice: &mut Dice, visitors: u32) -> Sn
         let (observed, life) = (NOW - dice.below(10), dice.below(12));
         let row = Row {
             visitor: VisitorId::new(&visitor).expect("short"),
-            segment,
+            segment: segment.into(),
             id_type: None,
             observed: Some(at(observed)),
             ttl: Some(Span::from_secs(life * HOUR)),

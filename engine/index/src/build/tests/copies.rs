@@ -41,7 +41,7 @@ fn merge(dir: &Path, model: &mut Model, random: &mut Random, now: Time, plan: Me
             (now.unix() - random.below(plan.hours) as i64 * 3_600, random.below(plan.lives) as u32 * 3_600);
         let row = Row {
             visitor: VisitorId::new(&visitor).expect("short"),
-            segment: &segment,
+            segment: segment.as_str().into(),
             id_type: None,
             observed: Some(at(observed)),
             ttl: Some(Span::from_secs(life)),
