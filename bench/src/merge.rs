@@ -40,9 +40,10 @@ fn merge(visitors: u64, round: u64, index: &Path, key: &Key) -> Result<f64> {
         }
         let id = String::from_utf8_lossy(&visitor.id);
         for (segment, life) in visitor.memberships {
+            let name = segment.to_string();
             let row = Row {
                 visitor: VisitorId::new(&id)?,
-                segment: segment.to_string().as_str().into(),
+                segment: name.as_str().into(),
                 id_type: None,
                 observed: None,
                 ttl: None,

@@ -77,9 +77,9 @@ fn eight_digits(bytes: [u8; 8]) -> Option<i64> {
     }
     // Neighbours become one number: digits pairs, pairs fours, fours the whole. The first stands lowest.
     let digits = text & !HIGHER_HALVES;
-    let pairs = digits.wrapping_mul(10) + (digits >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100) + (pairs >> 16) & 0x0000_ffff_0000_ffff;
-    Some((fours.wrapping_mul(10_000) + (fours >> 32) & 0xffff_ffff) as i64)
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some(((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff) as i64)
 }
 
 fn parse_rfc3339(bytes: &[u8]) -> Result<Time, TimeTextError> {

@@ -74,9 +74,9 @@ impl Front {
     #[inline]
     pub(super) fn get(&self, name: Words) -> Option<u32> {
         let (place, bits) = place_of(name.hash());
-        let &[newer, older] = self.places.get(place)?;
-        // Which of the two it is cannot be foreseen: a choice without a branch.
-        let known = if newer >> NUMBER_BITS == bits >> NUMBER_BITS { newer } else { older };
+        let known = self.places.get(place)?;
+        // Which of the two it is cannot be foreseen: an index instead of a branch.
+        let known = known[usize::from(known[0] >> NUMBER_BITS != bits >> NUMBER_BITS)];
         let number = known & ((1 << NUMBER_BITS) - 1);
         self.names.get(number as usize).filter(|known| known.is(&name)).map(|_| number)
     }
