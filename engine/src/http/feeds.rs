@@ -8,10 +8,11 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use rayon::ThreadPool;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
-use usher_index::{IdType, NoProgress, Time, WriteError};
+use usher_index::{IdType, NoProgress, Time, WriteError, Writer};
 use usher_loader::feed::{Columns, Format, Shape};
 use usher_loader::pipeline::Percent;
 use usher_loader::report::Seconds;
@@ -24,7 +25,7 @@ use super::limits::{FEED_FRAMES, FEED_PATIENCE, MAX_FEED_BYTES};
 use super::problem::{Kind, Problem};
 use super::query::{Params, bad, decode};
 use super::reply::{self, Reply};
-use crate::keep::Served;
+use crate::keep::{Served, cores, yielding};
 
 const PARAMETERS: [&str; 7] = ["format", "columns", "header", "id_type", "as_of", "max_refused", "again"];
 
@@ -97,7 +98,12 @@ pub async fn load(
     }
     let (frames, waiting) = mpsc::channel(FEED_FRAMES);
     let (served, clock) = (app.live.hold(), app.clock);
-    let taking = spawn_blocking(move || take(&served, &terms, Frames { waiting, frame: Bytes::new() }, clock.now()));
+    let threads = yielding("feed", cores()).map_err(|error| {
+        tracing::error!("no threads to take a feed in with: {error}");
+        Problem::internal()
+    })?;
+    let frame = Frames { waiting, frame: Bytes::new() };
+    let taking = spawn_blocking(move || take(&served, &terms, frame, clock.now(), &threads));
     send(body, frames, app.limits.body).await;
     let (report, generation) = taking.await.map_err(|_| Problem::internal())?.map_err(|error| unwritten(&error))?;
     let began = Instant::now();
@@ -158,12 +164,24 @@ impl Read for Frames {
     }
 }
 
-/// Reads the feed and builds it in. Gives the report and, if there is a new generation, its number.
-fn take(served: &Served, terms: &Terms, frames: Frames, now: Time) -> Result<(Report, Option<u64>), WriteError> {
+/// Waits for its turn, then reads the feed and builds it in on `threads`. Gives the report and, if there is a new
+/// generation, its number.
+fn take(
+    served: &Served,
+    terms: &Terms,
+    frames: Frames,
+    now: Time,
+    threads: &ThreadPool,
+) -> Result<(Report, Option<u64>), WriteError> {
     let (data, wait) = (served.snapshot.folder().path(), (For::Anybody, FEED_PATIENCE));
     let told = &mut |text: &str| tracing::info!("a feed {text}");
     let mut writer = turn::writer(data, &served.key, "usher-engine serve, which takes a feed in", wait, told)?;
+    // Not on a thread that yields: commits wait for who holds the bars.
     writer.bar(served.overlay.bars().clone());
+    threads.install(|| build(writer, terms, frames, now))
+}
+
+fn build(writer: Writer, terms: &Terms, frames: Frames, now: Time) -> Result<(Report, Option<u64>), WriteError> {
     let delivery = Delivery {
         name: "body",
         source: &terms.source,

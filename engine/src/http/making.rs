@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::StatusCode;
+use rayon::ThreadPool;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
@@ -18,7 +19,7 @@ use super::limits::{FEED_PATIENCE, FOLLOW_INTERVAL, MAX_LIVE_AUDIENCE};
 use super::lookalikes::{keep, kept};
 use super::problem::{Kind, Problem};
 use crate::ask::audiences::{Audience, Definition};
-use crate::keep::{AudienceChange, KeepError, Rows, Served, Wish};
+use crate::keep::{AudienceChange, KeepError, Rows, Served, Wish, cores, yielding};
 
 /// An audience on its way into the index.
 pub struct Making {
@@ -61,10 +62,14 @@ impl Making {
             let detail = "Something else is being built in; make the audience when it is done.";
             return Err(Problem::new(Kind::Busy, detail).retry_soon());
         };
+        let threads = yielding("audience", cores()).map_err(|error| {
+            tracing::error!("no threads to build an audience with: {error}");
+            Problem::internal()
+        })?;
         tokio::spawn(async move {
             let _places = (place, making);
             let (served, segment, now) = (self.app.live.hold(), self.segment.clone(), self.now);
-            match spawn_blocking(move || build(&served, &segment, &entries, now)).await {
+            match spawn_blocking(move || build(&served, &segment, &entries, now, &threads)).await {
                 Ok(Ok(published)) => self.follow(published.generation).await,
                 Ok(Err(error)) => tracing::error!(audience = &*self.name, "the audience could not be built: {error}"),
                 Err(_) => tracing::error!(audience = &*self.name, "building the audience panicked"),
@@ -115,15 +120,23 @@ impl Making {
     }
 }
 
-fn build(served: &Served, segment: &str, entries: &[(Pid, Entry)], now: Time) -> Result<Published, WriteError> {
+/// Waits for its turn, then builds the members in on `threads`.
+fn build(
+    served: &Served,
+    segment: &str,
+    entries: &[(Pid, Entry)],
+    now: Time,
+    threads: &ThreadPool,
+) -> Result<Published, WriteError> {
     let (data, wait) = (served.snapshot.folder().path(), (For::Anybody, FEED_PATIENCE));
     let told = &mut |text: &str| tracing::info!("an audience {text}");
     let mut writer = turn::writer(data, &served.key, "usher-engine serve, which builds an audience", wait, told)?;
+    // Not on a thread that yields: commits wait for who holds the bars.
     writer.bar(served.overlay.bars().clone());
     let mut batch = writer.batch(LOOKALIKE_SOURCE);
     entries.iter().for_each(|&(pid, entry)| batch.push(Membership::of_lookalike(pid, entry)));
     batch.finish(Segments::of(segment));
     let key = FeedKey { source: LOOKALIKE_SOURCE.into(), digest: segment.to_owned(), options: String::new() };
     let line = LedgerLine { key, received: now, report: Value::Null, outcome: None };
-    writer.load(vec![(batch, line)], now, &NoProgress)
+    threads.install(|| writer.load(vec![(batch, line)], now, &NoProgress))
 }

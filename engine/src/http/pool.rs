@@ -1,17 +1,15 @@
 //! Planners' questions: on threads of their own, a few at a time, so that lookups are never late because of them.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::limits::{SIZE_PATIENCE, SIZES_RUNNING, SIZES_WAITING};
 use super::problem::{Kind, Problem};
-use crate::keep::yield_a_little;
+use crate::keep::{cores, yielding_a_little};
 
 /// The threads that count, and the queue in front of them.
 pub struct Pool {
@@ -26,12 +24,7 @@ impl Pool {
     /// # Errors
     /// When the system grants no threads.
     pub fn new() -> Result<Pool, ThreadPoolBuildError> {
-        let cores = available_parallelism().map_or(1, NonZero::get);
-        let threads = ThreadPoolBuilder::new()
-            .num_threads((cores / 2).max(1))
-            .thread_name(|number| format!("count-{number}"))
-            .start_handler(|_| yield_a_little())
-            .build()?;
+        let threads = yielding_a_little("count", (cores() / 2).max(1))?;
         Ok(Pool {
             threads: Arc::new(threads),
             places: Semaphore::new(SIZES_RUNNING + SIZES_WAITING),

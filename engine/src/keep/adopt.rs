@@ -10,6 +10,11 @@ use super::served::Served;
 /// Changes that are put over a generation at a time.
 const STEP_CHANGES: usize = 65_536;
 
+/// So few changes are left to the thread that commits: it puts them over the generation in a moment.
+const FEW_CHANGES: usize = 500;
+/// Rounds of catching up, at most: where changes come as fast as they are taken in, more would not help.
+const ROUNDS: usize = 8;
+
 /// Why changes cannot be put over images.
 #[derive(Debug, Error)]
 pub enum AdoptError {
@@ -63,15 +68,36 @@ impl Candidate {
         Self { served, up_to }
     }
 
+    /// Takes in what was committed while it was made, until little is left for the thread that commits: no wish is
+    /// fulfilled while that thread takes in the rest.
+    ///
+    /// # Errors
+    /// When the state or an image cannot be read.
+    pub fn catch_up(&mut self, state: &State) -> Result<(), AdoptError> {
+        for _ in 0..ROUNDS {
+            if self.take_in(state)? <= FEW_CHANGES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The same with every change committed since. Only the thread that commits may ask, so that there are no more.
     ///
     /// # Errors
     /// When the state or an image cannot be read.
-    pub(super) fn complete(self, state: &State) -> Result<Served, AdoptError> {
-        let mut changes = Vec::new();
-        state.changes(self.up_to, state.last_sequence(), |_, change| changes.push(change))?;
-        apply(&self.served.overlay, &self.served.snapshot, state, &changes)?;
+    pub(super) fn complete(mut self, state: &State) -> Result<Served, AdoptError> {
+        self.take_in(state)?;
         Ok(self.served)
+    }
+
+    /// Returns how many changes there were.
+    fn take_in(&mut self, state: &State) -> Result<usize, AdoptError> {
+        let (mut changes, up_to) = (Vec::new(), state.last_sequence());
+        state.changes(self.up_to, up_to, |_, change| changes.push(change))?;
+        apply(&self.served.overlay, &self.served.snapshot, state, &changes)?;
+        self.up_to = up_to;
+        Ok(changes.len())
     }
 }
 
@@ -86,6 +112,28 @@ mod tests {
     use usher_index::{Commit, Key, Pid, Tick};
 
     use super::*;
+
+    #[test]
+    fn who_catches_up_meets_every_change_once_and_in_order() {
+        let (dir, key) = (tempfile::tempdir().unwrap(), Key::from_bytes([7; 32]));
+        let [anna, ben, carl] = [1, 2, 3].map(|byte| Pid::from_bytes([byte; 10]));
+        let state = State::open(dir.path(), &key, "a test").unwrap();
+        let commit = |change| _ = state.commit(&Commit { changes: &[change], ..Commit::default() }).unwrap();
+        commit(Change::OptOut { pid: anna });
+        let snapshot = Snapshot::open(dir.path(), Some(key.clone())).unwrap();
+        let (overlay, up_to) = overlay(&snapshot, &state).unwrap();
+        let mut candidate = Candidate::new(Served::new(snapshot, key, overlay), up_to);
+        commit(Change::OptOut { pid: ben });
+        commit(Change::Revoke { pid: ben, at: Tick::new(5) });
+        candidate.catch_up(&state).unwrap();
+        commit(Change::OptOut { pid: ben });
+        commit(Change::Revoke { pid: anna, at: Tick::new(7) });
+        commit(Change::OptOut { pid: carl });
+        let served = candidate.complete(&state).unwrap();
+        let bars = served.overlay.bars();
+        assert_eq!([anna, ben, carl].map(|pid| bars.opted_out(pid)), [false, true, true]);
+        assert_eq!([anna, ben, carl].map(|pid| bars.erased(pid)), [Some(Tick::new(7)), Some(Tick::new(5)), None]);
+    }
 
     #[test]
     fn an_opt_out_after_an_idle_revocation_erases_nothing() {

@@ -11,7 +11,7 @@ use usher_loader::clock::Clock;
 
 use super::keeper::{Keeper, MAX_UNFOLDED_BYTES};
 use super::served::{Live, Served};
-use super::yielding::yielding;
+use super::yielding::{cores, yielding};
 
 /// When changes are folded.
 #[derive(Debug, Clone)]
@@ -56,8 +56,7 @@ enum Due {
 
 /// Folds for as long as it is polled.
 pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rules) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = match yielding((cores / 2).max(1)) {
+    let threads = match yielding("fold", (cores() / 2).max(1)) {
         Ok(threads) => Arc::new(threads),
         Err(error) => return tracing::error!("no thread to fold changes with: {error}"),
     };

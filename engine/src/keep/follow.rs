@@ -88,7 +88,7 @@ fn unsettled(error: &StateError) {
 
 /// Follows the data folder for as long as it is polled.
 pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
-    let yielding = match yielding(1) {
+    let yielding = match yielding("open", 1) {
         Ok(yielding) => yielding,
         Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),
     };
@@ -189,7 +189,9 @@ impl Follower {
             self.live.catalogue.rule(&served);
             served.warm_overlay(now);
             sweep(&served, now);
-            Ok::<_, FollowError>(Candidate::new(served, up_to))
+            let mut candidate = Candidate::new(served, up_to);
+            candidate.catch_up(self.keeper.state())?;
+            Ok::<_, FollowError>(candidate)
         })?;
         Ok(self.keeper.adopt(candidate)?)
     }

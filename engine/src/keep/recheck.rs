@@ -34,7 +34,7 @@ impl Default for Pace {
 
 /// Checks for as long as it is polled. What it finds is noted in what is served, until another generation is.
 pub async fn recheck(live: Arc<Live>, pace: Pace) {
-    let thread = match yielding(1) {
+    let thread = match yielding("recheck", 1) {
         Ok(thread) => Arc::new(thread),
         Err(error) => return tracing::error!("no thread to check the images with: {error}"),
     };

@@ -45,7 +45,7 @@ pub struct Point {
 /// Measures once a day for as long as it is polled, the first time as soon as it runs; looks every `interval` whether it is
 /// another day.
 pub async fn trend(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
-    let threads = match yielding(1) {
+    let threads = match yielding("trend", 1) {
         Ok(threads) => Arc::new(threads),
         Err(error) => return tracing::error!("no thread to measure sizes with: {error}"),
     };

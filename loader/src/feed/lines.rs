@@ -122,7 +122,7 @@ mod tests {
     const START: Place = Place { line: 7, offset: 1_000 };
 
     /// A line as text: where it begins, and its bytes, its fields by column or what is wrong with it.
-    fn told(place: Place, item: Item<'_>) -> String {
+    fn told(place: Place, item: &Item<'_>) -> String {
         let what = match item {
             Item::Record(record, bytes) => format!("{:?} {bytes:?}", Column::ALL.map(|column| record.get(column))),
             Item::Malformed(why, bytes) => format!("{} {bytes:?}", why.code()),
@@ -135,7 +135,7 @@ mod tests {
     fn ours(text: &[u8], columns: &Columns) -> Vec<String> {
         let mut seen = Vec::new();
         let mut sink = |place, item: Item<'_>| {
-            seen.push(told(place, item));
+            seen.push(told(place, &item));
             Ok(())
         };
         each(text, START, b'\t', columns, &mut sink).expect("the sink takes all");
@@ -152,9 +152,9 @@ mod tests {
                     let mut record = Record::EMPTY;
                     let count = tsv::fields(bytes, |at, field| columns.place(at, field, &mut record));
                     let bad = Item::Malformed(Malformed::FieldCount, bytes);
-                    told(place, if columns.are(count) { Item::Record(record, bytes) } else { bad })
+                    told(place, &if columns.are(count) { Item::Record(record, bytes) } else { bad })
                 }
-                Line::TooLong => told(place, Item::TooLong),
+                Line::TooLong => told(place, &Item::TooLong),
                 Line::BadQuote(_) => "a bad quote".to_owned(),
             });
         }

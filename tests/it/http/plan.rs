@@ -237,8 +237,21 @@ fn the_most_alike_become_an_audience_without_the_seed() {
     let exact = client.post("/v1/size", r#"{"expression":"@fans","exact":true}"#).json();
     assert_eq!(exact["visitors"], json!({ "exact": 599 }));
     assert!(!client.get("/v1/segments").body.contains("lookalike."));
-    // Drawn anew, or several at once: no two audiences share a segment.
-    assert_eq!(delete(&mut client, "/v1/lookalikes/fans"), 204);
+}
+
+#[test]
+fn no_two_audiences_share_a_segment() {
+    let (house, _) = crowd(13);
+    let server = Server::start(config(&house, quick())).expect("a free port");
+    let mut client = Client::new(server.address());
+    let order = json!({ "name": "fans", "seed": { "expression": "crm.buyer" } });
+    for number in ["lookalike.fans.1", "lookalike.fans.2"] {
+        assert_eq!(client.post("/v1/lookalikes", &order.to_string()).status, 201);
+        let made = put(&mut client, "/v1/lookalikes/fans/audience", &json!({ "visitors": 200 })).json();
+        assert_eq!(made["segment"], number, "{made}");
+        // Drawn anew, it does not begin anew.
+        assert_eq!(delete(&mut client, "/v1/lookalikes/fans"), 204);
+    }
     assert_eq!(client.post("/v1/lookalikes", &order.to_string()).status, 201);
     let one = || {
         let mut client = Client::new(server.address());
