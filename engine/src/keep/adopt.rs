@@ -12,8 +12,6 @@ const STEP_CHANGES: usize = 65_536;
 
 /// So few changes are left to the thread that commits: it puts them over the generation in a moment.
 const FEW_CHANGES: usize = 500;
-/// Rounds of catching up, at most: where changes come as fast as they are taken in, more would not help.
-const ROUNDS: usize = 8;
 
 /// Why changes cannot be put over images.
 #[derive(Debug, Error)]
@@ -68,18 +66,21 @@ impl Candidate {
         Self { served, up_to }
     }
 
-    /// Takes in what was committed while it was made, until little is left for the thread that commits: no wish is
+    /// Takes in what was committed while it was made, until little is left for the thread that commits, or no less: no wish is
     /// fulfilled while that thread takes in the rest.
     ///
     /// # Errors
     /// When the state or an image cannot be read.
     pub fn catch_up(&mut self, state: &State) -> Result<(), AdoptError> {
-        for _ in 0..ROUNDS {
-            if self.take_in(state)? <= FEW_CHANGES {
-                break;
+        let mut before = usize::MAX;
+        loop {
+            let changes = self.take_in(state)?;
+            // Where changes come nearly as fast as they are taken in, going on would not end.
+            if changes <= FEW_CHANGES || changes > before / 2 {
+                return Ok(());
             }
+            before = changes;
         }
-        Ok(())
     }
 
     /// The same with every change committed since. Only the thread that commits may ask, so that there are no more.

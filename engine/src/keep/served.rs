@@ -53,11 +53,10 @@ impl Served {
         self.snapshot.shards().iter().try_for_each(|shard| shard.at(tick).map(drop))
     }
 
-    /// The same for the changes. A batch of changes waits meanwhile.
+    /// The same for the changes. A batch of changes waits meanwhile. While there are none yet it costs nothing, and each
+    /// one that comes is put into the sets at once: not many of them together, later, while others wait.
     pub fn warm_overlay(&self, now: Time) {
-        if !self.overlay.is_empty() {
-            drop(self.overlay.at(self.snapshot.tick().floor(now)));
-        }
+        drop(self.overlay.at(self.snapshot.tick().floor(now)));
     }
 
     /// Calls `each` with everything that is kept of a visitor, dead entries and removals too: the segment's name, its source,
