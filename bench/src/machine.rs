@@ -4,10 +4,12 @@ use std::fs;
 
 use crate::serve::TICKS_A_SECOND;
 
-/// One line: processor, cores, kernel, and the share of processor time that others took since `since`.
+/// One line: processor, cores, kernel, and the share of processor time that others took since `since`. Rented machines
+/// call processors of several generations by the same name, so their numbers are told, too.
 #[must_use]
 pub fn line(since: &Busy) -> String {
-    let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into());
+    let told = |name| field("/proc/cpuinfo", name).unwrap_or_else(|| "unknown".into());
+    let cpu = format!("{}, family {}, model {}", told("model name"), told("cpu family"), told("model\t"));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let stolen = since.others().map_or("unknown".into(), |share| format!("{:.0} %", share * 100.0));

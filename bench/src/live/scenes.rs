@@ -46,6 +46,8 @@ pub(super) const SCENES: [Scene; 6] = {
 pub(super) struct Seen {
     /// By quantile.
     micros: [Vec<f64>; QUANTILES.len()],
+    /// The 99.9th percentile of those lookups that no halt of the client touched, and how many of a hundred these are.
+    undisturbed: [Vec<f64>; 2],
     /// The server's share of its core, in percent.
     share: Vec<f64>,
     /// The longest halt of the client, in microseconds.
@@ -65,6 +67,9 @@ impl Seen {
         let (first, last) = (heard.micros.first(), heard.micros.last());
         let lookups = first.map_or(&[][..], Vec::as_slice);
         self.micros.iter_mut().zip(QUANTILES).for_each(|(all, (_, share))| all.push(quantile(lookups, share)));
+        let undisturbed = heard.undisturbed.first().map_or(&[][..], Vec::as_slice);
+        self.undisturbed[0].push(quantile(undisturbed, 0.999));
+        self.undisturbed[1].push(undisturbed.len() as f64 / lookups.len() as f64 * 100.0);
         self.share.push(used / whole.as_secs_f64() * 100.0);
         self.halt.push(heard.halt);
         self.stolen.push(stolen * 1e3);
@@ -78,7 +83,8 @@ impl Seen {
 
     /// The rest of a line of the table.
     pub(super) fn line(&self) -> String {
-        let figures = self.micros.iter().chain([&self.share, &self.halt, &self.stolen, &self.seconds]);
+        let figures =
+            self.micros.iter().chain(&self.undisturbed).chain([&self.share, &self.halt, &self.stolen, &self.seconds]);
         let figures: Vec<String> = figures.map(|values| spread(&Spread::of(values.clone()), 0)).collect();
         let is_met = Spread::of(self.micros[2].clone()).median <= GOAL_MICROS;
         format!("| {} | {} |", figures.join(" | "), met(is_met))

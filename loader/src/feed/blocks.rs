@@ -6,15 +6,17 @@ use super::quotes::QUOTE;
 use super::records::{Records, Skip, count_lines, last_whole};
 use super::{FeedError, MAX_RECORD_BYTES, Place};
 
-/// Bytes of a block: some thousand rows, which one thread parses in about a millisecond.
+/// The most bytes of a block: some thousand rows, which one thread parses in about a millisecond.
 const BLOCK_BYTES: usize = 512 << 10;
+/// The least memory that is taken for one: a request of a few rows needs no more.
+const LEAST_BYTES: usize = 4 << 10;
 const _: () = assert!(BLOCK_BYTES > MAX_RECORD_BYTES, "a block without the end of a record holds one too long");
 /// The mark that some editors put in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Whole records of a feed.
 pub struct Block {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     start: usize,
     end: usize,
     place: Place,
@@ -77,19 +79,14 @@ impl Block {
     }
 }
 
-/// Memory for a block.
-pub struct Space(Box<[u8]>);
-
-impl Default for Space {
-    fn default() -> Self {
-        Self(vec![0; BLOCK_BYTES].into_boxed_slice())
-    }
-}
+/// Memory for a block. At first there is none of it: it grows with what is read.
+#[derive(Default)]
+pub struct Space(Vec<u8>);
 
 /// A stream cut into blocks.
 pub(super) struct Blocks<R> {
     input: R,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     /// Where the next record begins in the buffer, and where the bytes end.
     start: usize,
     end: usize,
@@ -101,7 +98,7 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(input: R) -> Result<Self, FeedError> {
-        let Space(buffer) = Space::default();
+        let buffer = Vec::new();
         let mut blocks = Self { input, buffer, start: 0, end: 0, ended: false, place: Place { line: 1, offset: 0 } };
         blocks.fill()?;
         if blocks.ahead().starts_with(BYTE_ORDER_MARK) {
@@ -110,7 +107,7 @@ impl<R: Read> Blocks<R> {
         Ok(blocks)
     }
 
-    /// The bytes that are in memory and not handed out yet: at the start, as many as the buffer holds.
+    /// The bytes that are in memory and not handed out yet: at the start, as many as a block holds.
     pub(super) fn ahead(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -136,8 +133,12 @@ impl<R: Read> Blocks<R> {
         let (start, end) = (self.start, self.start + length);
         self.place.line += count_lines(&bytes[start..end]);
         self.place.offset += length as u64;
-        self.buffer[..self.end - end].copy_from_slice(&bytes[end..self.end]);
-        (self.start, self.end) = (0, self.end - end);
+        let rest = &bytes[end..self.end];
+        if self.buffer.len() < rest.len() {
+            self.buffer.resize(rest.len(), 0);
+        }
+        self.buffer[..rest.len()].copy_from_slice(rest);
+        (self.start, self.end) = (0, rest.len());
         let holds = if self.ended { Holds::Last } else { Holds::Records };
         Ok(Some(Block { bytes, start, end, place, holds }))
     }
@@ -166,12 +167,15 @@ impl<R: Read> Blocks<R> {
         }
     }
 
-    /// Moves the bytes ahead to the front and reads until the buffer is full or the stream ends.
+    /// Moves the bytes ahead to the front and reads until there are those of a block, or the stream ends.
     fn fill(&mut self) -> Result<(), FeedError> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        while !self.ended && self.end < self.buffer.len() {
+        while !self.ended && self.end < BLOCK_BYTES {
+            if self.end == self.buffer.len() {
+                self.buffer.resize((2 * self.end).clamp(LEAST_BYTES, BLOCK_BYTES), 0);
+            }
             match self.input.read(&mut self.buffer[self.end..])? {
                 0 => self.ended = true,
                 read => self.end += read,

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use crate::entry::Entry;
 use crate::id::Pid;
 
-use super::names::Name;
+use super::names::{Interner, Name};
 
 /// How many parts the table has, a power of two: more than threads that look up at once.
 const PARTS: usize = 64;
@@ -34,11 +34,11 @@ pub struct Held {
 }
 
 impl Touched {
-    pub(super) fn of(entries: &[(u32, Entry)], names: &[Arc<Name>]) -> Self {
-        let held = |&(number, entry): &(u32, Entry)| Held { name: Arc::clone(&names[number as usize]), entry };
-        let mut entries: Box<[Held]> = entries.iter().map(held).collect();
-        entries.sort_unstable_by(|a, b| a.name.segment.name.cmp(&b.name.segment.name));
-        Self { opted_out: false, entries }
+    /// A visitor with these entries, in any order.
+    pub(super) fn of(mut entries: Vec<(u32, Entry)>, names: &Interner) -> Self {
+        entries.sort_unstable_by(|&(a, _), &(b, _)| names.compare(a, b));
+        let held = |(number, entry)| Held { name: Arc::clone(&names.names()[number as usize]), entry };
+        Self { opted_out: false, entries: entries.into_iter().map(held).collect() }
     }
 }
 

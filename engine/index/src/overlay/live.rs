@@ -1,8 +1,6 @@
 //! Who is live at a tick among the touched visitors: as the images say, and as it is.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -14,11 +12,15 @@ use crate::time::Tick;
 
 use super::answers::Touched;
 use super::names::Name;
+use super::sets::{Incoming, Sets};
 
+/// So many visitors go into the sets at once, some milliseconds' work: together, because it is the way to a set that takes
+/// the time; no more, because whoever asks for many visitors, and whoever commits, waits. (Tests have few visitors.)
+const STEP: usize = if cfg!(test) { 7 } else { 512 };
 /// Estimated bytes of a touched visitor without entries: three places in hash tables, the record, allocations.
 const VISITOR_BYTES: usize = 3 * 40 + size_of::<Record>() + 64;
-/// Estimated bytes of an entry beside itself: a place in a set, and one in the wheel.
-const PLACE_BYTES: usize = 8;
+/// Estimated bytes of an entry beside itself: a place in a set.
+const PLACE_BYTES: usize = 4;
 
 /// The touched visitors, by ordinal, and their sets at one tick.
 #[derive(Default)]
@@ -29,9 +31,11 @@ pub(super) struct Live {
     bytes: usize,
     /// The tick of the sets; `None` while nobody has asked.
     tick: Option<Tick>,
+    /// So many of the records are in the sets and the wheel, the first ones.
+    placed: usize,
     before: Sets,
     after: Sets,
-    /// Whose entries end at a tick after the present one. An end that was put off leaves its visitor here for nothing.
+    /// Who of the placed is to be looked at at a tick after the present one: at the first end of a live entry, or before.
     wheel: BTreeMap<Tick, Vec<u32>>,
 }
 
@@ -42,16 +46,14 @@ struct Record {
     after: Arc<Touched>,
 }
 
-/// The live members of every segment, by number, and the visitors who have any.
-#[derive(Default)]
-pub(super) struct Sets {
-    pub(super) members: Vec<RoaringBitmap>,
-    pub(super) everyone: RoaringBitmap,
-}
-
 impl Record {
     fn after(&self) -> impl Iterator<Item = (u32, Entry)> {
         numbered(&self.after)
+    }
+
+    /// When the first of what is live at a tick ends, as the images say or as it is.
+    fn first_end(&self, tick: Tick) -> Option<Tick> {
+        first_end(self.before.iter().copied().chain(self.after()), tick)
     }
 
     fn bytes(&self) -> usize {
@@ -65,73 +67,6 @@ fn numbered(touched: &Touched) -> impl Iterator<Item = (u32, Entry)> {
     touched.entries.iter().map(|held| (held.name.number, held.entry))
 }
 
-impl Sets {
-    fn put(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
-        for (number, _) in entries.filter(|(_, entry)| entry.live(tick)) {
-            self.insert(ordinal, number);
-            self.everyone.insert(ordinal);
-        }
-    }
-
-    fn insert(&mut self, ordinal: u32, number: u32) {
-        let number = number as usize;
-        if self.members.len() <= number {
-            self.members.resize_with(number + 1, RoaringBitmap::new);
-        }
-        self.members[number].insert(ordinal);
-    }
-
-    /// Puts what is live in the place of what was; both are sorted by name, and most of them is the same.
-    fn change(&mut self, ordinal: u32, was: &Touched, is: &Touched, tick: Tick) {
-        fn live(touched: &Touched, tick: Tick) -> Peekable<impl Iterator<Item = &Name>> {
-            touched.entries.iter().filter(move |held| held.entry.live(tick)).map(|held| &*held.name).peekable()
-        }
-        let (mut old, mut new) = (live(was, tick), live(is, tick));
-        let has_any = new.peek().is_some();
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => break,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(old), Some(new)) if old.number == new.number => Ordering::Equal,
-                (Some(old), Some(new)) => old.segment.name.cmp(&new.segment.name),
-            };
-            let gone = if order.is_le() { old.next() } else { None };
-            let came = if order.is_ge() { new.next() } else { None };
-            if order.is_lt()
-                && let Some(members) = gone.and_then(|name| self.members.get_mut(name.number as usize))
-            {
-                members.remove(ordinal);
-            }
-            if order.is_gt()
-                && let Some(name) = came
-            {
-                self.insert(ordinal, name.number);
-            }
-        }
-        if has_any {
-            self.everyone.insert(ordinal);
-        } else {
-            self.everyone.remove(ordinal);
-        }
-    }
-
-    /// Takes a visitor out where nothing is live any more.
-    fn bury(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
-        let mut left = false;
-        for (number, entry) in entries {
-            if entry.live(tick) {
-                left = true;
-            } else if let Some(members) = self.members.get_mut(number as usize) {
-                members.remove(ordinal);
-            }
-        }
-        if !left {
-            self.everyone.remove(ordinal);
-        }
-    }
-}
-
 impl Live {
     pub(super) fn touched(&self) -> usize {
         self.records.len()
@@ -139,10 +74,6 @@ impl Live {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    pub(super) fn tick(&self) -> Option<Tick> {
-        self.tick
     }
 
     pub(super) fn before(&self) -> &Sets {
@@ -190,14 +121,10 @@ impl Live {
         }
     }
 
-    /// Adds the next visitor.
+    /// Adds the next visitor, who is put into the sets later.
     pub(super) fn add(&mut self, pid: Pid, before: Box<[(u32, Entry)]>, after: Arc<Touched>) {
-        let ordinal = self.records.len() as u32;
         let record = Record { pid, before, after };
         self.bytes += record.bytes();
-        if let Some(tick) = self.tick {
-            self.place(ordinal, &record, tick);
-        }
         self.records.push(record);
     }
 
@@ -207,36 +134,59 @@ impl Live {
         self.bytes -= record.bytes();
         let old = std::mem::replace(&mut record.after, after);
         self.bytes += record.bytes();
-        let Some(tick) = self.tick else { return };
+        let Some(tick) = self.tick.filter(|_| (ordinal as usize) < self.placed) else { return };
         self.after.change(ordinal, &old, &record.after, tick);
-        // Ends that the wheel knows already are not put there again.
-        let live = numbered(&old).filter(|(_, entry)| entry.live(tick));
-        let mut known: Vec<Tick> = live.map(|(_, entry)| entry.expiry).collect();
-        known.sort_unstable();
-        let fresh = record.after().filter(|(_, entry)| known.binary_search(&entry.expiry).is_err());
-        schedule(&mut self.wheel, ordinal, fresh, tick);
+        let known = first_end(record.before.iter().copied().chain(numbered(&old)), tick);
+        let end = first_end(record.after(), tick);
+        if let Some(end) = end.filter(|end| known.is_none_or(|known| *end < known)) {
+            self.wheel.entry(end).or_default().push(ordinal);
+        }
     }
 
-    fn place(&mut self, ordinal: u32, record: &Record, tick: Tick) {
-        let before = || record.before.iter().copied();
-        self.before.put(ordinal, before(), tick);
-        self.after.put(ordinal, record.after(), tick);
-        schedule(&mut self.wheel, ordinal, before().chain(record.after()), tick);
+    /// Whether the sets are those of this tick, with everybody in them.
+    pub(super) fn is_at(&self, tick: Tick) -> bool {
+        self.tick == Some(tick) && self.placed == self.records.len()
     }
 
-    /// Goes to another tick: forward by the ends that have come, back from the beginning.
-    pub(super) fn go(&mut self, tick: Tick) {
-        match self.tick {
-            Some(at) if at <= tick => self.advance(tick),
-            _ => {
-                (self.before, self.after) = (Sets::default(), Sets::default());
-                self.wheel.clear();
-                let records = std::mem::take(&mut self.records);
-                (0..).zip(&records).for_each(|(ordinal, record)| self.place(ordinal, record, tick));
-                self.records = records;
-            }
+    /// Whether there are enough who are not in the sets yet to put some of them in. Never while nobody asks for the sets.
+    pub(super) fn is_behind(&self) -> bool {
+        self.tick.is_some() && self.records.len() - self.placed >= STEP
+    }
+
+    /// Goes to another tick, forward by the ends that have come, and puts some more into the sets. Back it goes from the
+    /// beginning and all the way: two who look at different ticks would else never get ahead.
+    pub(super) fn approach(&mut self, tick: Tick) {
+        let back = self.tick.is_some_and(|at| at > tick);
+        if back {
+            (self.before, self.after) = (Sets::default(), Sets::default());
+            self.wheel.clear();
+            self.placed = 0;
+        } else if self.tick.is_some_and(|at| at < tick) {
+            self.advance(tick);
         }
         self.tick = Some(tick);
+        self.place_some();
+        while back && self.placed < self.records.len() {
+            self.place_some();
+        }
+    }
+
+    /// Puts the next visitors into the sets.
+    pub(super) fn place_some(&mut self) {
+        let Some(tick) = self.tick else { return };
+        let until = self.records.len().min(self.placed + STEP);
+        let (mut before, mut after) = (Incoming::default(), Incoming::default());
+        for ordinal in self.placed..until {
+            let (record, ordinal) = (&self.records[ordinal], ordinal as u32);
+            before.add(ordinal, record.before.iter().copied(), tick);
+            after.add(ordinal, record.after(), tick);
+            if let Some(end) = record.first_end(tick) {
+                self.wheel.entry(end).or_default().push(ordinal);
+            }
+        }
+        self.before.extend(before);
+        self.after.extend(after);
+        self.placed = until;
     }
 
     fn advance(&mut self, tick: Tick) {
@@ -245,22 +195,16 @@ impl Live {
                 let record = &self.records[ordinal as usize];
                 self.before.bury(ordinal, record.before.iter().copied(), tick);
                 self.after.bury(ordinal, record.after(), tick);
+                // It lies after `tick`: nobody comes round twice.
+                if let Some(end) = record.first_end(tick) {
+                    self.wheel.entry(end).or_default().push(ordinal);
+                }
             }
         }
     }
 }
 
-/// Puts a visitor where his or her live entries end.
-fn schedule(
-    wheel: &mut BTreeMap<Tick, Vec<u32>>,
-    ordinal: u32,
-    entries: impl Iterator<Item = (u32, Entry)>,
-    tick: Tick,
-) {
-    for (_, entry) in entries.filter(|(_, entry)| entry.live(tick)) {
-        let due = wheel.entry(entry.expiry).or_default();
-        if due.last() != Some(&ordinal) {
-            due.push(ordinal);
-        }
-    }
+/// When the first of the entries that are live at a tick ends.
+fn first_end(entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) -> Option<Tick> {
+    entries.filter(|(_, entry)| entry.live(tick)).map(|(_, entry)| entry.expiry).min()
 }

@@ -21,6 +21,7 @@ use crate::time::Tick;
 mod answers;
 mod live;
 mod names;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -105,6 +106,7 @@ impl Overlay {
                 of.before = writer.read(snapshot, pid)?;
             }
         }
+        writer.names.sort();
         // Nothing fails from here on.
         let mut bars = write_lock(&self.bars);
         changes.iter().for_each(|&change| bars.apply(change));
@@ -127,6 +129,12 @@ impl Overlay {
                 }
             };
             self.answers.set(pid, answer);
+        }
+        // Between two steps others have their turn.
+        while live.is_behind() {
+            live.place_some();
+            drop(live);
+            live = write_lock(&self.live);
         }
         Ok(())
     }
@@ -182,19 +190,22 @@ impl Overlay {
     }
 
     /// A look at all of it at this tick. The sets of the tick that was last asked for are kept: a later one is reached
-    /// from them, an earlier one from the beginning.
+    /// from them, an earlier one from the beginning. Who was touched since the last look is put into them now, step by
+    /// step: batches of changes, which go on between two steps, put them there, too, so that it comes to an end.
     #[must_use]
     pub fn at(&self, tick: Tick) -> View<'_> {
         let live = read_lock(&self.live);
-        if live.tick() == Some(tick) {
+        if live.is_at(tick) {
             return View(live);
         }
         drop(live);
-        let mut live = write_lock(&self.live);
-        if live.tick() != Some(tick) {
-            live.go(tick);
+        loop {
+            let mut live = write_lock(&self.live);
+            live.approach(tick);
+            if live.is_at(tick) {
+                return View(RwLockWriteGuard::downgrade(live));
+            }
         }
-        View(RwLockWriteGuard::downgrade(live))
     }
 
     /// Who must stay out. Held no longer than it takes to look: a batch of changes waits for it.

@@ -1,9 +1,13 @@
 //! The overlay's own numbers for segments: ranks of images and numbers of the state never mix with them.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::segments::Segment;
+
+/// Fewer new names than these are not sorted.
+const LEAST_UNSORTED: usize = 64;
 
 /// A segment with its number in one overlay.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ impl Name {
 pub(super) struct Interner {
     numbers: HashMap<Arc<str>, u32>,
     names: Vec<Arc<Name>>,
+    /// Where a number stands in the order of names, of those that were there when they were last sorted.
+    places: Vec<u32>,
 }
 
 impl Interner {
@@ -50,5 +56,50 @@ impl Interner {
     /// The names by number.
     pub(super) fn names(&self) -> &[Arc<Name>] {
         &self.names
+    }
+
+    /// Sorts the names if many have come since that was last done. Time: in all, that of sorting them some times over.
+    pub(super) fn sort(&mut self) {
+        let (sorted, all) = (self.places.len(), self.names.len());
+        if all < sorted + (sorted / 4).max(LEAST_UNSORTED) {
+            return;
+        }
+        let mut numbers: Vec<u32> = (0..all as u32).collect();
+        numbers.sort_unstable_by(|&a, &b| self.name(a).cmp(self.name(b)));
+        self.places.resize(all, 0);
+        (0..).zip(numbers).for_each(|(place, number)| self.places[number as usize] = place);
+    }
+
+    /// The order of two names by their UTF-8 bytes. Most have been sorted before, and are not looked at.
+    #[inline]
+    pub(super) fn compare(&self, a: u32, b: u32) -> Ordering {
+        match (self.places.get(a as usize), self.places.get(b as usize)) {
+            (Some(a), Some(b)) => a.cmp(b),
+            _ => self.name(a).cmp(self.name(b)),
+        }
+    }
+
+    fn name(&self, number: u32) -> &str {
+        &self.names[number as usize].segment.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_whether_they_were_sorted_or_came_later() {
+        let mut names = Interner::default();
+        for round in 0..300u32 {
+            // 7,919 is prime: the names come in no order.
+            let name = |number: u32| format!("n{}", number * 7_919 % 10_007);
+            names.number(&name(round).into(), &"s".into());
+            names.sort();
+            for other in 0..=round {
+                assert_eq!(names.compare(other, round), name(other).cmp(&name(round)), "{other} and {round}");
+            }
+        }
+        assert!((LEAST_UNSORTED..300).contains(&names.places.len()), "some were sorted, and some were not");
     }
 }

@@ -8,7 +8,8 @@ use crate::id::Pid;
 use crate::segments::Segment;
 use crate::time::Tick;
 
-use super::live::{Live, Sets};
+use super::live::Live;
+use super::sets::Sets;
 
 /// A look at the overlay. While it is held no batch of changes becomes visible: whoever holds it does not wait for
 /// anything, and takes no second one.

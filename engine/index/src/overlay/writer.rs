@@ -1,6 +1,7 @@
 //! What a batch of changes makes of each visitor, worked out before anything becomes visible.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use crate::bars::Bars;
@@ -10,13 +11,18 @@ use crate::id::Pid;
 use crate::image::Section;
 use crate::snapshot::Snapshot;
 
-use super::answers::{Answers, Touched};
+use super::answers::{Answers, PidHasher, Touched};
 use super::names::Interner;
+
+/// A rank whose name has no number here yet.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What only the writer needs.
 pub(super) struct Writer {
     pub(super) names: Interner,
-    pub(super) ordinals: HashMap<Pid, u32>,
+    /// By shard and rank, the numbers of names that were looked up before: for them no name is hashed again.
+    numbers: Vec<Vec<u32>>,
+    pub(super) ordinals: HashMap<Pid, u32, BuildHasherDefault<PidHasher>>,
     /// What visitors who opted out had, by ordinal: of this they get back what was observed after they revoke.
     hidden: HashMap<u32, Vec<(u32, Entry)>>,
     /// What every visitor has who opted out.
@@ -26,7 +32,8 @@ pub(super) struct Writer {
 impl Default for Writer {
     fn default() -> Self {
         let opted_out = Arc::new(Touched { opted_out: true, entries: Box::default() });
-        Self { names: Interner::default(), ordinals: HashMap::new(), hidden: HashMap::new(), opted_out }
+        let (ordinals, hidden) = (HashMap::default(), HashMap::new());
+        Self { names: Interner::default(), numbers: Vec::new(), ordinals, hidden, opted_out }
     }
 }
 
@@ -59,14 +66,27 @@ impl Writer {
     /// What the images say of a visitor, sorted by number.
     pub(super) fn read(&mut self, snapshot: &Snapshot, pid: Pid) -> Result<Vec<(u32, Entry)>, ImageError> {
         let mut entries = Vec::new();
-        let Some(shard) = snapshot.shard_of(pid) else { return Ok(entries) };
+        let at = snapshot.shard_number(pid);
+        let Some(shard) = snapshot.shards().get(at) else { return Ok(entries) };
         shard.profile(pid, &mut entries)?;
-        let names = shard.image().names();
+        if self.numbers.len() <= at {
+            self.numbers.resize_with(at + 1, Vec::new);
+        }
+        let numbers = &mut self.numbers[at];
         for (rank, _) in &mut entries {
             let place = *rank as usize;
-            let named = names.names().get(place).zip(names.sources().get(place));
-            let (name, source) = named.ok_or_else(|| shard.image().damaged(Section::Records, "ranks of segments"))?;
-            *rank = self.names.number(name, source);
+            *rank = match numbers.get(place) {
+                Some(&number) if number != UNKNOWN => number,
+                _ => {
+                    let names = shard.image().names();
+                    let named = names.names().get(place).zip(names.sources().get(place));
+                    let damaged = || shard.image().damaged(Section::Records, "ranks of segments");
+                    let (name, source) = named.ok_or_else(damaged)?;
+                    numbers.resize(names.names().len(), UNKNOWN);
+                    numbers[place] = self.names.number(name, source);
+                    numbers[place]
+                }
+            };
         }
         entries.sort_unstable_by_key(|(number, _)| *number);
         Ok(entries)
@@ -93,7 +113,7 @@ impl Writer {
             self.hidden.insert(ordinal, hidden);
             Arc::clone(&self.opted_out)
         } else {
-            Arc::new(Touched::of(&entries, self.names.names()))
+            Arc::new(Touched::of(entries, &self.names))
         };
         if known.is_some() {
             return Settled::Changed { ordinal, after };
