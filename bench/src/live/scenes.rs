@@ -13,6 +13,8 @@ use crate::open::Heard;
 pub(super) const GOAL_MICROS: f64 = 3_000.0;
 /// The quantiles of the latencies.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+/// What is asked for beside lookups when all of it happens.
+const OTHERS: [&str; 3] = ["requests of rows", "opt-outs", "sizes"];
 /// One lookup in so many is asked for its generation.
 const LOOKED_AT: u64 = 512;
 
@@ -55,17 +57,16 @@ pub(super) struct Seen {
     /// What was stolen from the server's core, in milliseconds.
     stolen: Vec<f64>,
     seconds: Vec<f64>,
-    /// The middle and the longest size, in milliseconds.
-    sizes: [Vec<f64>; 2],
+    /// By what else is asked for: the middle and the longest answer, in milliseconds.
+    others: [[Vec<f64>; 2]; OTHERS.len()],
     /// Rows, opt-outs, and ticks begun.
     happened: [Vec<f64>; 3],
 }
 
 impl Seen {
-    /// Adds a round of the lookups, which are the first stream; the sizes are the last one.
+    /// Adds a round of the lookups, which are the first stream; where something happened, [`OTHERS`] are the others.
     pub(super) fn add(&mut self, heard: &Heard, [used, stolen]: [f64; 2], whole: Duration, happened: Option<Happened>) {
-        let (first, last) = (heard.micros.first(), heard.micros.last());
-        let lookups = first.map_or(&[][..], Vec::as_slice);
+        let lookups = heard.micros.first().map_or(&[][..], Vec::as_slice);
         self.micros.iter_mut().zip(QUANTILES).for_each(|(all, (_, share))| all.push(quantile(lookups, share)));
         let undisturbed = heard.undisturbed.first().map_or(&[][..], Vec::as_slice);
         self.undisturbed[0].push(quantile(undisturbed, 0.999));
@@ -75,8 +76,9 @@ impl Seen {
         self.stolen.push(stolen * 1e3);
         self.seconds.push(whole.as_secs_f64());
         let Some(happened) = happened else { return };
-        let sizes = last.map_or(&[][..], Vec::as_slice);
-        self.sizes.iter_mut().zip([0.5, 1.0]).for_each(|(all, share)| all.push(quantile(sizes, share) / 1e3));
+        for (shown, micros) in self.others.iter_mut().zip(heard.micros.iter().skip(1)) {
+            shown.iter_mut().zip([0.5, 1.0]).for_each(|(all, share)| all.push(quantile(micros, share) / 1e3));
+        }
         let counts = [happened.rows, happened.opt_outs, happened.hours.len() - 1];
         self.happened.iter_mut().zip(counts).for_each(|(all, count)| all.push(count as f64));
     }
@@ -93,10 +95,12 @@ impl Seen {
     /// What else happened.
     pub(super) fn meanwhile(&self) -> String {
         let [rows, opt_outs, ticks] = self.happened.each_ref().map(|counts| spread(&Spread::of(counts.clone()), 0));
-        let [middle, longest] = self.sizes.each_ref().map(|sizes| spread(&Spread::of(sizes.clone()), 1));
-        format!(
-            "{rows} rows, {opt_outs} opt-outs, {ticks} ticks begun; sizes: the middle one {middle} ms, the longest {longest} ms"
-        )
+        let late = OTHERS.iter().zip(&self.others).map(|(name, [middle, longest])| {
+            let [middle, longest] = [middle, longest].map(|values| spread(&Spread::of(values.clone()), 1));
+            format!("{name}: the middle one {middle} ms, the longest {longest} ms")
+        });
+        let late: Vec<String> = late.collect();
+        format!("{rows} rows, {opt_outs} opt-outs, {ticks} ticks begun; {}", late.join("; "))
     }
 }
 
