@@ -6,6 +6,7 @@
 //! answered late in its eyes whatever the server did, and what fell due meanwhile is sent all at once: it says for how
 //! long, and which latencies are without such a halt.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -42,7 +43,8 @@ pub struct Heard {
 /// A stream and its connections.
 struct Lane<'s, 'a> {
     stream: &'s mut Stream<'a>,
-    free: Vec<Connection>,
+    /// In turn: a server closes one that it never hears of.
+    free: VecDeque<Connection>,
     /// Those that wait for an answer, and since when that is due.
     asked: Vec<(Connection, Instant)>,
     next: usize,
@@ -109,7 +111,7 @@ pub fn run(streams: &mut [Stream<'_>], goes_on: &mut dyn FnMut(Duration) -> bool
 
 impl<'s, 'a> Lane<'s, 'a> {
     fn new(stream: &'s mut Stream<'a>) -> Result<Self> {
-        let free = stream.load.connect()?;
+        let free: VecDeque<Connection> = stream.load.connect()?.into();
         free.iter().try_for_each(Connection::hurry)?;
         let step = Duration::from_secs(1) / stream.rate;
         let (asked, micros, undisturbed) = (Vec::new(), Vec::new(), Vec::new());
@@ -124,7 +126,7 @@ impl<'s, 'a> Lane<'s, 'a> {
     /// Sends what was due at `now`, as long as a connection is free.
     fn send(&mut self, now: Instant) -> Result<()> {
         while self.due <= now {
-            let Some(mut connection) = self.free.pop() else { return Ok(()) };
+            let Some(mut connection) = self.free.pop_front() else { return Ok(()) };
             let requests = self.stream.load.requests;
             connection.send(&requests[self.next % requests.len()])?;
             self.next += 1;
@@ -149,7 +151,7 @@ impl<'s, 'a> Lane<'s, 'a> {
                         self.undisturbed.push(micros);
                     }
                     (self.stream.heed)(answer)?;
-                    self.free.push(self.asked.remove(place).0);
+                    self.free.push_back(self.asked.remove(place).0);
                 }
                 None => {
                     ensure!(due.elapsed() < PATIENCE, "no answer within {PATIENCE:?}");

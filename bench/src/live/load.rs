@@ -31,7 +31,7 @@ const ROWS: [usize; 3] = [100, 50, 1_000];
 const OPT_OUTS: [usize; 2] = [500, 16];
 /// Sizes a second.
 const SIZES: u32 = 20;
-/// Callers who send rows, and callers who ask for sizes: one alone would wait for itself.
+/// Callers who send rows, or who ask for sizes: one alone would wait for itself.
 const CALLERS: usize = 4;
 /// The size that is asked for.
 const QUESTION: &str = r#"{"expression":"(\"10500\" or \"10501\") and not \"12000\"","exact":true}"#;

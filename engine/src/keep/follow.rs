@@ -19,7 +19,7 @@ use super::adopt::{AdoptError, Candidate, overlay};
 use super::keeper::Keeper;
 use super::served::{Live, Served};
 use super::wish::KeepError;
-use super::yielding::yielding;
+use super::yielding::{yielding, yielding_a_little};
 
 /// How long a generation that could not be opened is left alone before it is tried again.
 pub const FOLLOW_RETRY: Duration = Duration::from_secs(30);
@@ -88,14 +88,14 @@ fn unsettled(error: &StateError) {
 
 /// Follows the data folder for as long as it is polled.
 pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
-    let yielding = match yielding("open", 1) {
-        Ok(yielding) => yielding,
+    let threads = yielding("open", 1).and_then(|opening| Ok((opening, yielding_a_little("sweep", 1)?)));
+    let (opening, sweeping) = match threads {
+        Ok(threads) => threads,
         Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),
     };
-    let follower = Follower { live, keeper, yielding, refused: None, settled: 0, retired: Vec::new() };
+    let follower = Follower { live, keeper, opening, sweeping, refused: None, settled: 0, retired: Vec::new() };
     let follower = Arc::new(Mutex::new(follower));
     loop {
-        sleep(interval).await;
         let follower = follower.clone();
         let step = spawn_blocking(move || {
             let mut follower = follower.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +104,7 @@ pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval
         if step.await.is_err() {
             tracing::error!("following the data folder panicked; the present generation goes on serving");
         }
+        sleep(interval).await;
     }
 }
 
@@ -111,8 +112,10 @@ pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval
 struct Follower {
     live: Arc<Live>,
     keeper: Arc<Keeper>,
-    /// Opens and sweeps.
-    yielding: ThreadPool,
+    /// Opens what is to be served next.
+    opening: ThreadPool,
+    /// Sweeps what is served now. A count that comes too early waits for it, so it yields no more than counts do.
+    sweeping: ThreadPool,
     /// The generation that could not be opened, and when.
     refused: Option<(u64, Instant)>,
     /// Generations that were replaced and that some question still holds. The last owner unmaps and frees them, which
@@ -128,7 +131,7 @@ impl Follower {
         self.keeper.look_at_disk();
         let present = self.live.hold();
         present.warm_overlay(now);
-        self.yielding.install(|| sweep(&present, now));
+        self.sweeping.install(|| sweep(&present, now));
         let newest = match Snapshot::newest_generation(present.snapshot.folder().path()) {
             Ok(newest) => newest,
             Err(error) => return tracing::error!("the data folder cannot be looked at: {error}"),
@@ -181,7 +184,7 @@ impl Follower {
     }
 
     fn adopt(&self, present: &Served, newest: u64, now: Time) -> Result<(), FollowError> {
-        let candidate = self.yielding.install(|| {
+        let candidate = self.opening.install(|| {
             let mut snapshot = open_newer(present, newest)?;
             hold(&mut snapshot);
             let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;

@@ -1,8 +1,8 @@
 //! Threads that yield to those who answer lookups.
 //!
-//! Taking feeds in, building, opening and sweeping yield most. Nothing runs there that holds a lock for which an answer or
-//! a commit waits: whoever yields may hold it for long. Commits and counts yield a little: they keep a quarter of a core
-//! that lookups would fill.
+//! Taking feeds in, building and opening yield most. Nothing runs there that holds a lock for which an answer or a commit
+//! waits: whoever yields may hold it for long. Commits, counts and the sweeps that counts may wait for yield a little: they
+//! keep a quarter of a core that lookups would fill.
 //!
 //! What such a thread starts yields as it does: the system hands it down.
 
@@ -11,9 +11,9 @@ use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-/// How much taking in, building, opening and sweeping yield: as nice values.
+/// How much taking in, building and opening yield: as nice values.
 const MUCH: i32 = 10;
-/// How much commits and counts yield.
+/// How much commits, counts and sweeps yield.
 const LITTLE: i32 = 5;
 
 /// How many cores this process may use.
