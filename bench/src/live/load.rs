@@ -29,10 +29,9 @@ const PEAK_ROUNDS: usize = 5;
 const ROWS: [usize; 3] = [100, 50, 1_000];
 /// Opt-outs a second, and callers.
 const OPT_OUTS: [usize; 2] = [500, 16];
-/// Sizes a second.
-const SIZES: u32 = 20;
-/// Callers who send rows, or who ask for sizes: one alone would wait for itself.
-const CALLERS: usize = 4;
+/// Sizes a second, and callers: one alone would wait for itself. (Who sends rows waits for each answer: more of them than
+/// a core has time for are turned away.)
+const SIZES: [usize; 2] = [20, 4];
 /// The size that is asked for.
 const QUESTION: &str = r#"{"expression":"(\"10500\" or \"10501\") and not \"12000\"","exact":true}"#;
 /// How long a server is left alone before it is measured.
@@ -125,7 +124,7 @@ fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u3
     let mut size = |answer: &[u8]| happened.borrow_mut().size(answer);
     let mut streams = vec![Stream { load: load(&host, &requests.lookups, CONNECTIONS), rate, heed: &mut lookup }];
     if scene.rows {
-        streams.push(Stream { load: load(&host, &requests.rows, CALLERS), rate: ROWS[1] as u32, heed: &mut row });
+        streams.push(Stream { load: load(&host, &requests.rows, 1), rate: ROWS[1] as u32, heed: &mut row });
     }
     // A fold needs a reason.
     if scene.opt_outs || scene.fold {
@@ -133,7 +132,8 @@ fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u3
         streams.push(Stream { load: load(&host, &requests.opt_outs, callers), rate: rate as u32, heed: &mut leave });
     }
     if scene.sizes {
-        streams.push(Stream { load: load(&host, &requests.size, CALLERS), rate: SIZES, heed: &mut size });
+        let [rate, callers] = SIZES;
+        streams.push(Stream { load: load(&host, &requests.size, callers), rate: rate as u32, heed: &mut size });
     }
     let spent = || Ok::<_, anyhow::Error>([host.seconds()?, stolen(CORES[0]).unwrap_or(f64::NAN)]);
     let (before, mut end, mut whole) = (spent()?, None, Duration::ZERO);

@@ -1,21 +1,30 @@
 //! Planners' questions: on threads of their own, a few at a time, so that lookups are never late because of them.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
-use rayon::{ThreadPool, ThreadPoolBuildError};
-use tokio::sync::Semaphore;
+use rayon::ThreadPool;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::limits::{SIZE_PATIENCE, SIZES_RUNNING, SIZES_WAITING};
 use super::problem::{Kind, Problem};
-use crate::keep::{cores, yielding_a_little};
+use crate::keep::{Job, cores, one_yielding_a_little, yielding_a_little};
 
 /// The threads that count, and the queue in front of them.
 pub struct Pool {
-    threads: Arc<ThreadPool>,
+    threads: Threads,
     places: Semaphore,
     running: Arc<Semaphore>,
+}
+
+/// Who counts.
+enum Threads {
+    One(Sender<Job>),
+    Several(Arc<ThreadPool>),
 }
 
 impl Pool {
@@ -23,13 +32,13 @@ impl Pool {
     ///
     /// # Errors
     /// When the system grants no threads.
-    pub fn new() -> Result<Pool, ThreadPoolBuildError> {
-        let threads = yielding_a_little("count", (cores() / 2).max(1))?;
-        Ok(Pool {
-            threads: Arc::new(threads),
-            places: Semaphore::new(SIZES_RUNNING + SIZES_WAITING),
-            running: Arc::new(Semaphore::new(SIZES_RUNNING)),
-        })
+    pub fn new() -> io::Result<Pool> {
+        let threads = match cores() / 2 {
+            0 | 1 => Threads::One(one_yielding_a_little("count")?),
+            several => Threads::Several(Arc::new(yielding_a_little("count", several).map_err(io::Error::other)?)),
+        };
+        let (places, running) = (Semaphore::new(SIZES_RUNNING + SIZES_WAITING), Semaphore::new(SIZES_RUNNING));
+        Ok(Pool { threads, places, running: Arc::new(running) })
     }
 
     /// Runs `count` when its turn comes.
@@ -44,12 +53,27 @@ impl Pool {
         let _place = self.places.try_acquire().map_err(|_| busy())?;
         let turn = timeout(SIZE_PATIENCE, self.running.clone().acquire_owned());
         let Ok(Ok(turn)) = turn.await else { return Err(busy()) };
-        let threads = self.threads.clone();
-        let counted = spawn_blocking(move || {
+        let count = move || {
             let _turn = turn;
-            threads.install(count)
-        });
-        counted.await.map_err(|_| Problem::internal())
+            count()
+        };
+        match &self.threads {
+            Threads::One(jobs) => {
+                let (reply, counted) = oneshot::channel();
+                let job = move || {
+                    // Without a reply the caller hears of the panic; who went away does not need one.
+                    if let Ok(counted) = catch_unwind(AssertUnwindSafe(count)) {
+                        _ = reply.send(counted);
+                    }
+                };
+                jobs.send(Box::new(job)).map_err(|_| Problem::internal())?;
+                counted.await.map_err(|_| Problem::internal())
+            }
+            Threads::Several(threads) => {
+                let threads = Arc::clone(threads);
+                spawn_blocking(move || threads.install(count)).await.map_err(|_| Problem::internal())
+            }
+        }
     }
 }
 

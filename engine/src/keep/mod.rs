@@ -23,4 +23,4 @@ pub(crate) use adopt::overlay;
 pub use keeper::{Keeper, Started};
 pub use served::{Live, Served};
 pub use wish::{AudienceChange, Done, KeepError, Rows, Wish};
-pub(crate) use yielding::{cores, yielding, yielding_a_little};
+pub(crate) use yielding::{Job, cores, one_yielding_a_little, yielding, yielding_a_little};

@@ -6,8 +6,10 @@
 //!
 //! What such a thread starts yields as it does: the system hands it down.
 
+use std::io;
 use std::num::NonZero;
-use std::thread::available_parallelism;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{Builder, available_parallelism};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
@@ -29,6 +31,33 @@ pub(crate) fn yielding(name: &'static str, threads: usize) -> Result<ThreadPool,
 /// So many threads of this name that yield a little to lookups.
 pub(crate) fn yielding_a_little(name: &'static str, threads: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
     pool(name, threads, LITTLE)
+}
+
+/// What a thread is to do.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// One thread of this name that yields a little to lookups and takes one job after the other, which must not panic; it
+/// ends with the sender. A pool of one is the worse for it: when its thread has nothing to do it gives up the core some
+/// tens of times before it sleeps, and the scheduler of Linux (EEVDF, `yield_task_fair`) puts it back by a slice each time,
+/// so that on a busy core the next job waits for as long as all of them.
+pub(crate) fn one_yielding_a_little(name: &'static str) -> io::Result<Sender<Job>> {
+    let (jobs, next) = channel::<Job>();
+    // What is parallel in a job is done by this thread, too.
+    let start = || ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+    let (started, ready) = channel();
+    Builder::new().name(format!("{name}-0")).spawn(move || {
+        step_back(LITTLE);
+        let pool = start();
+        let failed = pool.as_ref().err().map(ToString::to_string);
+        if started.send(failed).is_ok() && pool.is_ok() {
+            next.into_iter().for_each(|job| job());
+        }
+    })?;
+    match ready.recv() {
+        Ok(None) => Ok(jobs),
+        Ok(Some(error)) => Err(io::Error::other(error)),
+        Err(_) => Err(io::Error::other("the thread ended")),
+    }
 }
 
 fn pool(name: &'static str, threads: usize, niceness: i32) -> Result<ThreadPool, ThreadPoolBuildError> {
