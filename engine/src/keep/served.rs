@@ -53,8 +53,8 @@ impl Served {
         self.snapshot.shards().iter().try_for_each(|shard| shard.at(tick).map(drop))
     }
 
-    /// The same for the changes. A batch of changes waits meanwhile. While there are none yet it costs nothing, and each
-    /// one that comes is put into the sets at once: not many of them together, later, while others wait.
+    /// The same for the changes, step by step: a batch of changes waits for one step at most. While there are none yet it costs
+    /// nothing, and from then on whoever is touched goes into the sets as they gather, not all at once when somebody asks.
     pub fn warm_overlay(&self, now: Time) {
         drop(self.overlay.at(self.snapshot.tick().floor(now)));
     }
