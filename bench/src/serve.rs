@@ -28,9 +28,13 @@ const BATCH: usize = 100;
 /// Known visitors that are asked for.
 const ASKED: usize = 1 << 17;
 /// Rounds of each contest.
-const ROUNDS: usize = 5;
-/// How long a round lasts.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 25;
+/// How long a round lasts: short, so that the sides of a round meet the machine in the same mood.
+const ROUND: Duration = Duration::from_millis(400);
+/// Rounds at a fixed rate.
+const PACED_ROUNDS: usize = 5;
+/// How long a round at a fixed rate lasts.
+const PACED_ROUND: Duration = Duration::from_secs(2);
 /// The kernel counts a process's time in hundredths of a second.
 pub const TICKS_A_SECOND: f64 = 100.0;
 /// Where the servers run, and where the client.
@@ -118,21 +122,24 @@ struct Side<'a> {
     /// Lookups a request.
     lookups: u64,
     rates: Vec<f64>,
-    micros: Vec<f64>,
+    /// Processor seconds of the server, in all rounds.
+    used: f64,
+    /// Lookups in all rounds.
+    answered: f64,
 }
 
 impl<'a> Side<'a> {
     fn new(name: &'static str, child: &'a Child, load: Load<'a>, lookups: u64) -> Self {
-        Self { name, child, load, lookups, rates: Vec::new(), micros: Vec::new() }
+        Self { name, child, load, lookups, rates: Vec::new(), used: 0.0, answered: 0.0 }
     }
 
     fn round(&mut self) -> Result<()> {
         let before = self.child.seconds()?;
         let outcome = self.load.run(ROUND)?;
-        let used = self.child.seconds()? - before;
+        self.used += self.child.seconds()? - before;
         let lookups = (outcome.answers * self.lookups) as f64;
+        self.answered += lookups;
         self.rates.push(lookups / outcome.seconds);
-        self.micros.push(used * 1e6 / lookups);
         Ok(())
     }
 }
@@ -147,19 +154,20 @@ struct Contest<'a> {
 impl Contest<'_> {
     fn run(mut self, out: &mut dyn Write) -> Result<()> {
         for side in &mut self.sides {
-            side.load.run(ROUND / 8)?;
+            side.load.run(ROUND)?;
         }
         for _ in 0..ROUNDS {
             self.sides.iter_mut().try_for_each(Side::round)?;
         }
-        let results: Vec<(&str, Spread, Spread)> =
-            self.sides.into_iter().map(|side| (side.name, Spread::of(side.rates), Spread::of(side.micros))).collect();
-        let ours = results.first().map_or(f64::NAN, |(_, rate, _)| rate.median);
-        for (name, rate, micros) in &results {
+        let Some(ours) = self.sides.first().map(|side| side.rates.clone()) else { return Ok(()) };
+        for Side { name, rates, used, answered, .. } in self.sides {
+            let ratio = Spread::of(ours.iter().zip(&rates).map(|(ours, theirs)| ours / theirs).collect());
+            let rate = Spread::of(rates);
             write!(out, "| {}: {name} | {:.0} ({:.0}-{:.0}) ", self.title, rate.median, rate.min, rate.max)?;
-            write!(out, "| {:.2} | {:.2}x ", micros.median, ours / rate.median)?;
-            match self.goals.iter().find(|(other, _)| other == name) {
-                Some((_, goal)) => writeln!(out, "| >= {goal}x | {} |", met(ours / rate.median >= *goal))?,
+            write!(out, "| {:.2} ", used * 1e6 / answered)?;
+            write!(out, "| {:.2}x ({:.2}-{:.2}) ", ratio.median, ratio.min, ratio.max)?;
+            match self.goals.iter().find(|(other, _)| *other == name) {
+                Some((_, goal)) => writeln!(out, "| >= {goal}x | {} |", met(ratio.median >= *goal))?,
                 None => writeln!(out, "| | |")?,
             }
         }
@@ -234,7 +242,7 @@ pub fn run(visitors: u64, rate: Option<u32>, work: &Path, out: &mut dyn Write) -
     } else {
         writeln!(
             out,
-            "\n| {visitors} visitors, answers of {size} bytes | lookups/s (min-max) | server CPU us a lookup | usher to this | goal | |"
+            "\n| {visitors} visitors, answers of {size} bytes | lookups/s (min-max) | server CPU us a lookup | usher to this, round by round | goal | |"
         )?;
         writeln!(out, "|---|---:|---:|---:|---|---|")?;
         servers.contests(&requests, out)?;
@@ -315,12 +323,12 @@ impl<'a> Servers<'a> {
     fn open_loop(&self, requests: &Requests, rate: u32, out: &mut dyn Write) -> Result<()> {
         let sides = [("usher", self.engine.1), ("static hyper", self.fixed.1)];
         let mut latencies = sides.map(|_| [const { Vec::new() }; 6]);
-        for _ in 0..ROUNDS {
+        for _ in 0..PACED_ROUNDS {
             for ((_, address), latencies) in sides.iter().zip(&mut latencies) {
                 let (address, requests) = (*address, requests.one.as_slice());
                 let load = Load { address, protocol: Protocol::Http, requests, connections: CONNECTIONS, depth: 1 };
                 let mut streams = [Stream { load, rate, heed: &mut |_| Ok(()) }];
-                let heard = open::run(&mut streams, &mut |elapsed| elapsed < ROUND)?;
+                let heard = open::run(&mut streams, &mut |elapsed| elapsed < PACED_ROUND)?;
                 let (all, clear) = (heard.micros[0].as_slice(), heard.undisturbed[0].as_slice());
                 let shown = [(all, 0.5), (all, 0.99), (all, 0.999), (all, 1.0), (clear, 0.99), (clear, 0.999)];
                 for (values, (sorted, share)) in latencies.iter_mut().zip(shown) {
