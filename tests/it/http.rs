@@ -19,6 +19,8 @@ mod change;
 mod client;
 /// Deadlines, draining, following.
 mod life;
+/// Changes of many visitors.
+mod many;
 /// The same files in any order and by any way: one state.
 mod orders;
 /// The planner's page and its files.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use usher_index::Writer;
 
 use super::Programs;
 use super::engine::{Engine, PATIENCE};
@@ -47,7 +48,10 @@ pub fn run(visitors: u64, index: &Index, work: &Path, programs: &Programs<'_>, o
         engine.kill()?;
     }
     let mut engine = start()?;
+    // Who builds keeps the server from folding.
+    let builder = Writer::open(&data, index.key.clone())?;
     let rows = fill(engine.ready()?.0, visitors).with_context(|| engine.said())?;
+    drop(builder);
     engine.kill()?;
     let (busy, mut full) = (machine::Busy::now(), Vec::new());
     for _ in 0..STARTS {

@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use crate::breath::{BREATH_BYTES, pieces};
+
 /// XXH3-64 of the bytes, the checksum of sections and manifests.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(bytes)
+    let mut running = Running::default();
+    pieces(bytes, BREATH_BYTES).for_each(|piece| running.update(piece));
+    running.finish()
 }
 
 /// The checksum of bytes that come in pieces.

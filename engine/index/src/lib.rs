@@ -61,6 +61,7 @@
 
 pub mod bars;
 pub mod bits;
+pub mod breath;
 pub mod build;
 pub mod change;
 pub mod charter;

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
+use crate::breath::{BREATH_BYTES, pieces};
 use crate::error::FileError;
 
 /// The bytes of a file or of memory; the reader does not know which.
@@ -46,7 +47,8 @@ impl Bytes {
         let mut memory = memmap2::MmapMut::map_anon(bytes.len())?;
         // A wish: without large pages it is memory all the same.
         _ = memory.advise(memmap2::Advice::HugePage);
-        memory.copy_from_slice(bytes);
+        let places = memory.chunks_mut(BREATH_BYTES);
+        places.zip(pieces(bytes, BREATH_BYTES)).for_each(|(to, from)| to.copy_from_slice(from));
         memory.make_read_only().map(Self::Mapped)
     }
 }

@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use crate::bits::{BLOCK, Bits};
+use crate::breath::{BREATH_PAIRS, pieces};
 use crate::error::ImageError;
 use crate::image::{Bucket, Image, Section};
 use crate::profiles::Profile;
@@ -70,7 +71,7 @@ impl Sweep {
         let due = after(image, tick);
         let touched = |next: u16| next <= due || next == FAR;
         let looked: Vec<usize> = (0..sweep.next.len()).filter(|&index| touched(sweep.next[index])).collect();
-        for group in looked.chunks(AHEAD) {
+        for group in pieces(&looked, AHEAD) {
             let buckets = group.iter().map(|&index| image.bucket(index)).collect::<Result<Vec<_>, _>>()?;
             // The misses of a group happen at the same time.
             black_box(buckets.iter().fold(0, |sum: u8, bucket| sum.wrapping_add(bucket.touch())));
@@ -154,7 +155,8 @@ impl Dead {
     /// These and more, which are grouped by counting: `found` has ranks with ordinals that ascend for each rank.
     fn with(&self, segments: u32, found: &[(u32, u16)]) -> Self {
         let mut fresh = vec![0u32; segments as usize + 1];
-        found.iter().for_each(|(rank, _)| fresh[*rank as usize] += 1);
+        let all = || pieces(found, BREATH_PAIRS).flatten();
+        all().for_each(|(rank, _)| fresh[*rank as usize] += 1);
         let mut ends = self.ends.clone();
         ends.resize(fresh.len(), 0);
         let mut ordinals = vec![0u16; self.ordinals.len() + found.len()];
@@ -171,7 +173,7 @@ impl Dead {
             *end += added as u32;
         }
         ordinals[copied + added..].copy_from_slice(&self.ordinals[copied..]);
-        for &(rank, ordinal) in found {
+        for &(rank, ordinal) in all() {
             let place = &mut fresh[rank as usize];
             ordinals[*place as usize] = ordinal;
             *place += 1;

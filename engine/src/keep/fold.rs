@@ -1,5 +1,5 @@
-//! Folds changes into new images while questions and changes go on: when the overlay is full, when an erasure or an
-//! opt-out has waited, when changes are old, and twice a day to let go of what is dead.
+//! Folds changes into new images while questions and changes go on: when there are many, long before rows are turned away,
+//! when an erasure or an opt-out has waited, when changes are old, and twice a day to let go of what is dead.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +37,11 @@ impl Default for Rules {
     }
 }
 
+/// Which share of the changes that may wait is folded: what comes meanwhile is to find room.
+const RIPE: f64 = 0.5;
+/// Which share does not let a builder rest.
+const PRESSING: f64 = 0.75;
+
 /// A clock that is this far from where the monotonic one says it should be has jumped.
 const CLOCK_JUMP_SECS: i64 = 300;
 /// The least time that the process must have run before anything is purged.
@@ -48,7 +53,7 @@ const FOLDER: &str = "usher-engine serve, which folds changes";
 /// Why a build is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
-    Full,
+    Many,
     Erasure,
     Age,
     Purge,
@@ -64,6 +69,9 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
     loop {
         sleep(rules.look).await;
         let served = live.hold();
+        if watch.rests(&served, &keeper, Instant::now()) {
+            continue;
+        }
         let alarm = watch.clock_jumped(clock.now(), Instant::now());
         let Some(due) = watch.due(&served, &keeper, &rules, Instant::now(), alarm) else { continue };
         let needed = needed_bytes(&served);
@@ -74,7 +82,7 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
         let built = spawn_blocking(move || threads.install(|| build(&served, &keeper, clock.now(), due)));
         match built.await {
             Ok(Ok(Published { generation, folded, purged, erasures, .. })) => {
-                watch.built(due, Instant::now());
+                watch.built(due, generation, Instant::now());
                 tracing::info!(generation, folded, purged, erasures, ?due, "changes were folded");
             }
             // A loader is at work: what it publishes is a new base, so it is tried again at the next look.
@@ -83,8 +91,7 @@ pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rul
             // A builder that panics may have found a bug in what it read: nothing is published, and it is tried again.
             Err(error) => tracing::error!("folding panicked: {error}"),
         }
-        // At least as long at rest as at work.
-        sleep(began.elapsed()).await;
+        watch.rest = Instant::now() + began.elapsed();
     }
 }
 
@@ -117,6 +124,10 @@ struct Watch {
     cramped: bool,
     /// Whose build it waits for.
     other: Option<String>,
+    /// The last generation that it built.
+    built: u64,
+    /// Until when it rests: as long as it worked.
+    rest: Instant,
 }
 
 impl Watch {
@@ -128,7 +139,15 @@ impl Watch {
             jumped: false,
             cramped: false,
             other: None,
+            built: 0,
+            rest: when,
         }
+    }
+
+    /// Whether it is too soon after the last build. Changes press only when they are those that came after it.
+    fn rests(&self, served: &Served, keeper: &Keeper, when: Instant) -> bool {
+        let presses = served.snapshot.generation() >= self.built && keeper.fullness(served) >= PRESSING;
+        when < self.rest && !presses
     }
 
     /// Whether the clock is not where it should be; tells it once.
@@ -169,8 +188,8 @@ impl Watch {
             return Some(Due::Purge).filter(|_| long && !alarm && served.snapshot.generation() > 0);
         }
         let waited = when - *self.waiting.get_or_insert(when);
-        if served.overlay.is_full(served.snapshot.visitors()) || keeper.unfolded_bytes() >= rules.bytes {
-            return Some(Due::Full);
+        if keeper.fullness(served) >= RIPE || keeper.unfolded_bytes() >= rules.bytes {
+            return Some(Due::Many);
         }
         let bars = served.overlay.bars();
         let barred = bars.all_erased().next().is_some() || bars.all_opted_out().next().is_some();
@@ -188,8 +207,8 @@ impl Watch {
         }
     }
 
-    fn built(&mut self, due: Due, when: Instant) {
-        (self.waiting, self.other) = (None, None);
+    fn built(&mut self, due: Due, generation: u64, when: Instant) {
+        (self.waiting, self.other, self.built) = (None, None, generation);
         if due == Due::Purge {
             self.purged = when;
         }

@@ -15,7 +15,7 @@ use usher_loader::clock::Clock;
 use super::adopt::Candidate;
 use super::batch::Batch;
 use super::disk::Disk;
-use super::served::Live;
+use super::served::{Live, Served};
 use super::wish::{Done, KeepError, Task, Wish};
 use super::yielding::yield_a_little;
 
@@ -105,6 +105,12 @@ impl Keeper {
         self.shared.unfolded_bytes()
     }
 
+    /// Which share of the changes that may wait for a build is waiting; from 1 on rows are turned away.
+    #[must_use]
+    pub fn fullness(&self, served: &Served) -> f64 {
+        self.shared.fullness(served)
+    }
+
     /// Notes that a build folded what had been taken when [`State::taken_bytes`] was `taken`.
     pub fn note_folded(&self, taken: u64) {
         self.shared.folded_bytes.store(taken, Ordering::Release);
@@ -180,6 +186,11 @@ impl Keeper {
 impl Shared {
     fn unfolded_bytes(&self) -> u64 {
         self.state.taken_bytes().saturating_sub(self.folded_bytes.load(Ordering::Acquire))
+    }
+
+    fn fullness(&self, served: &Served) -> f64 {
+        let bytes = self.unfolded_bytes() as f64 / MAX_UNFOLDED_BYTES as f64;
+        served.overlay.fullness(served.snapshot.visitors()).max(bytes)
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -261,8 +272,7 @@ impl Desk {
         let mut audiences = self.live.catalogue.change();
         let bars = served.overlay.bars();
         let mut batch = Batch::new(&bars, now, served.snapshot.tick());
-        let full =
-            served.overlay.is_full(served.snapshot.visitors()) || self.shared.unfolded_bytes() >= MAX_UNFOLDED_BYTES;
+        let full = self.shared.fullness(&served) >= 1.0;
         let refusal = |wish: &Wish| match wish {
             wish if tight && !wish.is_of_a_visitor() => Some(KeepError::Disk),
             Wish::Rows(_) if full => Some(KeepError::Full),

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, available_parallelism};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use usher_index::breath::offer_core;
 
 /// How much taking in, building and opening yield: as nice values.
 const MUCH: i32 = 10;
@@ -64,7 +65,10 @@ fn pool(name: &'static str, threads: usize, niceness: i32) -> Result<ThreadPool,
     ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(move |number| format!("{name}-{number}"))
-        .start_handler(move |_| step_back(niceness))
+        .start_handler(move |_| {
+            step_back(niceness);
+            offer_core();
+        })
         .build()
 }
 

@@ -5,6 +5,7 @@ use std::thread;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::breath::{BREATH_VISITORS, Stride};
 use crate::dictionary::Geometry;
 use crate::error::WriteError;
 use crate::files::{Draft, Folder};
@@ -185,8 +186,9 @@ impl Freezing<'_> {
         let buckets = geometry.bucket_bits - (part.bits - geometry.shard_bits);
         let first = part.number as usize & ((1 << (part.bits - geometry.shard_bits)) - 1);
         let mut writer = PartWriter::new(encoding, first << buckets..(first + 1) << buckets);
-        let mut read = Vec::new();
+        let (mut read, mut stride) = (Vec::new(), Stride::new(BREATH_VISITORS));
         step.each(|pid, kept| {
+            stride.step();
             match kept {
                 Kept::Entries(entries) => writer.push(pid, entries),
                 Kept::Same(same) => {

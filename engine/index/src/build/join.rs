@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::bars::Bars;
+use crate::breath::{BREATH_VISITORS, Stride};
 use crate::entry::Entry;
 use crate::error::{ImageError, WriteError};
 use crate::id::Pid;
@@ -80,6 +81,7 @@ pub struct Join<'a> {
     purge: Option<&'a Purge>,
     keeps_ranks: bool,
     merged: Vec<(u32, Entry)>,
+    stride: Stride,
     /// Entries that left so far, because nothing that could come would lose to them or their visitor must stay out.
     pub purged: u64,
 }
@@ -92,7 +94,16 @@ impl<'a> Join<'a> {
     pub fn new(input: &Input<'a>, part: Part) -> Result<Self, WriteError> {
         let &Input { shards, maps, rows, bars, purge, keeps_ranks, .. } = input;
         let (present, fresh) = (Present::new(shards, maps, part)?, Fresh::new(rows, part)?);
-        Ok(Self { present, fresh, bars, purge, keeps_ranks, merged: Vec::new(), purged: 0 })
+        Ok(Self {
+            present,
+            fresh,
+            bars,
+            purge,
+            keeps_ranks,
+            merged: Vec::new(),
+            stride: Stride::new(BREATH_VISITORS),
+            purged: 0,
+        })
     }
 
     /// The next visitor who keeps an entry; tells the fate of each new row by its feed.
@@ -101,6 +112,7 @@ impl<'a> Join<'a> {
     /// When an image is damaged, or rows on disk cannot be read.
     pub fn next(&mut self, mut fate: impl FnMut(u16, Verdict)) -> Result<Option<Visitor<'a, '_>>, WriteError> {
         loop {
+            self.stride.step();
             let pids = [self.present.pid(), self.fresh.pid()];
             let Some(pid) = pids.into_iter().flatten().min() else { return Ok(None) };
             self.merged.clear();

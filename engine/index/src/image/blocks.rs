@@ -3,6 +3,7 @@
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::bits::BLOCK;
+use crate::breath::{BREATH_PAIRS, pieces};
 use crate::containers::Policy;
 
 use super::containers::ContainersWriter;
@@ -76,19 +77,22 @@ impl Block {
     /// Sorts the pairs by slot (a counting sort keeps the ordinals ascending) and writes their containers.
     fn freeze(self, slots: usize, policy: Policy) -> ContainersWriter {
         let mut ends = vec![0usize; slots];
-        let all = self.pieces.iter().flat_map(|piece| &piece.pairs);
-        all.for_each(|&(slot, _)| ends[slot as usize] += 1);
+        for pairs in self.pieces.iter().flat_map(|piece| pieces(&piece.pairs, BREATH_PAIRS)) {
+            pairs.iter().for_each(|&(slot, _)| ends[slot as usize] += 1);
+        }
         let mut total = 0;
         for end in &mut ends {
             total += std::mem::replace(end, total);
         }
         let mut ordinals = vec![0u16; total];
         for Piece { pairs, shift } in self.pieces {
-            for (slot, ordinal) in pairs {
-                let at = &mut ends[slot as usize];
-                // Below the visitors of a block.
-                ordinals[*at] = ordinal.wrapping_add(shift) as u16;
-                *at += 1;
+            for pairs in pieces(&pairs, BREATH_PAIRS) {
+                for &(slot, ordinal) in pairs {
+                    let at = &mut ends[slot as usize];
+                    // Below the visitors of a block.
+                    ordinals[*at] = ordinal.wrapping_add(shift) as u16;
+                    *at += 1;
+                }
             }
         }
         let ranges = (0..slots).map(|slot| &ordinals[if slot == 0 { 0 } else { ends[slot - 1] }..ends[slot]]);

@@ -5,6 +5,7 @@
 //! the sparse kind, how many of its bytes are not zero (u16).
 
 use crate::bits::BLOCK;
+use crate::breath::{BREATH_CONTAINERS, Stride};
 use crate::bytes::{Cursor, put_varint};
 use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 
@@ -127,10 +128,12 @@ impl ContainersWriter {
         self.align();
         let bits = self.directory.len();
         self.directory.resize(bits + slots.len().div_ceil(8), 0);
+        let mut stride = Stride::new(BREATH_CONTAINERS);
         for (slot, ordinals) in slots.enumerate() {
             if ordinals.is_empty() {
                 continue;
             }
+            stride.step();
             self.directory[bits + slot / 8] |= 1 << (slot % 8);
             let members = ordinals.len() as u32;
             put_varint(&mut self.directory, members - 1);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::breath::{BREATH_BYTES, pieces};
 use crate::bytes::Cursor;
 use crate::checksum::checksum;
 use crate::error::ImageError;
@@ -91,7 +92,7 @@ impl Sections {
             for number in [into.len() as u64, part.len() as u64, checksum(part)] {
                 table.extend_from_slice(&number.to_le_bytes());
             }
-            into.extend_from_slice(part);
+            pieces(part, BREATH_BYTES).for_each(|piece| into.extend_from_slice(piece));
         }
         let sum = checksum(&table);
         table.extend_from_slice(&sum.to_le_bytes());

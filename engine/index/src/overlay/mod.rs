@@ -231,11 +231,12 @@ impl Overlay {
         read_lock(&self.live).bytes()
     }
 
-    /// Whether it is time to fold the changes into the images, of which the index has `visitors`.
+    /// Which share it holds of what it may hold, over an index of so many `visitors`; from 1 on it is full.
     #[must_use]
-    pub fn is_full(&self, visitors: u64) -> bool {
+    pub fn fullness(&self, visitors: u64) -> f64 {
         let live = read_lock(&self.live);
-        live.bytes() >= FULL_BYTES || live.touched() as u64 >= (visitors / FULL_ONE_IN).max(NEVER_FULL_VISITORS)
+        let most = (visitors / FULL_ONE_IN).max(NEVER_FULL_VISITORS);
+        (live.bytes() as f64 / FULL_BYTES as f64).max(live.touched() as f64 / most as f64)
     }
 }
 

@@ -278,7 +278,7 @@ fn what_changes_nothing_touches_nobody_and_opt_outs_of_strangers_are_light() {
     assert!(overlay.get(stranger).is_some_and(|touched| touched.opted_out) && overlay.touched() == 0);
     overlay.apply(&snapshot, &name, &[Change::Revoke { pid: stranger, at: Tick::new(NOW) }]).expect("whole");
     assert!(overlay.get(stranger).is_none() && overlay.is_empty());
-    assert!(!overlay.is_full(0) && overlay.bytes() < 10_000);
+    assert!(overlay.fullness(0) < 1e-4 && overlay.bytes() < 10_000);
 }
 
 #[test]
