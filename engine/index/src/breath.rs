@@ -7,14 +7,14 @@
 use std::cell::Cell;
 use std::thread;
 
-/// Visitors between two breaths: a tenth of a millisecond, or two.
-pub(crate) const BREATH_VISITORS: usize = 64;
+/// Visitors between two breaths.
+pub(crate) const BREATH_VISITORS: usize = 256;
+/// Buckets of visitors that a sweep looks at between two breaths.
+pub(crate) const BREATH_BUCKETS: usize = 64;
 /// Bytes between two breaths.
-pub(crate) const BREATH_BYTES: usize = 256 << 10;
-/// Pairs of a segment and a visitor that are put in order between two breaths.
-pub(crate) const BREATH_PAIRS: usize = 16 << 10;
-/// Containers that are written between two breaths.
-pub(crate) const BREATH_CONTAINERS: usize = 16;
+pub(crate) const BREATH_BYTES: usize = 1 << 20;
+/// Pairs of a segment and a visitor that are put in order, or written into containers, between two breaths.
+pub(crate) const BREATH_PAIRS: usize = 64 << 10;
 
 thread_local! {
     static OFFERS: Cell<bool> = const { Cell::new(false) };
@@ -53,8 +53,14 @@ impl Stride {
     /// A step.
     #[inline]
     pub(crate) fn step(&mut self) {
-        self.taken += 1;
-        if self.taken == self.length {
+        self.steps(1);
+    }
+
+    /// So many steps at once.
+    #[inline]
+    pub(crate) fn steps(&mut self, count: usize) {
+        self.taken += count;
+        if self.taken >= self.length {
             self.taken = 0;
             breathe();
         }

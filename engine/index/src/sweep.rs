@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use crate::bits::{BLOCK, Bits};
-use crate::breath::{BREATH_PAIRS, pieces};
+use crate::breath::{BREATH_BUCKETS, BREATH_PAIRS, Stride, pieces};
 use crate::error::ImageError;
 use crate::image::{Bucket, Image, Section};
 use crate::profiles::Profile;
@@ -71,7 +71,9 @@ impl Sweep {
         let due = after(image, tick);
         let touched = |next: u16| next <= due || next == FAR;
         let looked: Vec<usize> = (0..sweep.next.len()).filter(|&index| touched(sweep.next[index])).collect();
-        for group in pieces(&looked, AHEAD) {
+        let mut stride = Stride::new(BREATH_BUCKETS / AHEAD);
+        for group in looked.chunks(AHEAD) {
+            stride.step();
             let buckets = group.iter().map(|&index| image.bucket(index)).collect::<Result<Vec<_>, _>>()?;
             // The misses of a group happen at the same time.
             black_box(buckets.iter().fold(0, |sum: u8, bucket| sum.wrapping_add(bucket.touch())));

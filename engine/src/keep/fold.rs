@@ -11,7 +11,7 @@ use usher_loader::clock::Clock;
 
 use super::keeper::{Keeper, MAX_UNFOLDED_BYTES};
 use super::served::{Live, Served};
-use super::yielding::{cores, yielding};
+use super::yielding::{cores, yielding_a_little};
 
 /// When changes are folded.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ enum Due {
 
 /// Folds for as long as it is polled.
 pub async fn fold(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, rules: Rules) {
-    let threads = match yielding("fold", (cores() / 2).max(1)) {
+    let threads = match yielding_a_little("fold", (cores() / 2).max(1)) {
         Ok(threads) => Arc::new(threads),
         Err(error) => return tracing::error!("no thread to fold changes with: {error}"),
     };

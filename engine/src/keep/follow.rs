@@ -19,7 +19,7 @@ use super::adopt::{AdoptError, Candidate, overlay};
 use super::keeper::Keeper;
 use super::served::{Live, Served};
 use super::wish::KeepError;
-use super::yielding::{yielding, yielding_a_little};
+use super::yielding::yielding_a_little;
 
 /// How long a generation that could not be opened is left alone before it is tried again.
 pub const FOLLOW_RETRY: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ fn unsettled(error: &StateError) {
 
 /// Follows the data folder for as long as it is polled.
 pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
-    let threads = yielding("open", 1).and_then(|opening| Ok((opening, yielding_a_little("sweep", 1)?)));
+    let threads = yielding_a_little("open", 1).and_then(|opening| Ok((opening, yielding_a_little("sweep", 1)?)));
     let (opening, sweeping) = match threads {
         Ok(threads) => threads,
         Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),

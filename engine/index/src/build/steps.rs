@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::breath::{BREATH_VISITORS, Stride};
 use crate::entry::Entry;
 use crate::error::{ImageError, WriteError};
 use crate::gaps::GapCode;
@@ -128,11 +129,13 @@ impl<'a> Finals<'a> {
         steps: &[Step<'a>],
     ) -> Result<Arc<GapCode>, ImageError> {
         let (mut sample, mut read) = (GapSample::new(segments), Vec::new());
+        let mut stride = Stride::new(BREATH_VISITORS);
         for step in steps {
             step.each(|_, kept| {
                 if sample.is_full() {
                     return Ok(());
                 }
+                stride.step();
                 read.clear();
                 match kept {
                     Kept::Same(same) => self.read(same, &mut read)?,

@@ -5,7 +5,7 @@
 //! the sparse kind, how many of its bytes are not zero (u16).
 
 use crate::bits::BLOCK;
-use crate::breath::{BREATH_CONTAINERS, Stride};
+use crate::breath::{BREATH_BYTES, BREATH_PAIRS, Stride, pieces};
 use crate::bytes::{Cursor, put_varint};
 use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 
@@ -116,7 +116,7 @@ impl ContainersWriter {
     pub fn absorb(&mut self, mut other: Self) {
         self.align();
         self.directory.append(&mut other.directory);
-        self.containers.append(&mut other.containers);
+        pieces(&other.containers, BREATH_BYTES).for_each(|piece| self.containers.extend_from_slice(piece));
     }
 
     fn align(&mut self) {
@@ -128,12 +128,12 @@ impl ContainersWriter {
         self.align();
         let bits = self.directory.len();
         self.directory.resize(bits + slots.len().div_ceil(8), 0);
-        let mut stride = Stride::new(BREATH_CONTAINERS);
+        let mut stride = Stride::new(BREATH_PAIRS);
         for (slot, ordinals) in slots.enumerate() {
             if ordinals.is_empty() {
                 continue;
             }
-            stride.step();
+            stride.steps(ordinals.len());
             self.directory[bits + slot / 8] |= 1 << (slot % 8);
             let members = ordinals.len() as u32;
             put_varint(&mut self.directory, members - 1);
