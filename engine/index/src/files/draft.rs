@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use tempfile::NamedTempFile;
 
 use super::{FILE_MODE, Folder, TEMPORARY};
+use crate::breath::{BREATH_BYTES, pieces};
 use crate::error::FileError;
 use crate::witness::{Handle, Step};
 
@@ -78,10 +79,12 @@ impl Draft {
         self.folder.sync()
     }
 
-    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.as_file().write_all_at(bytes, offset)?;
-        if !bytes.is_empty() {
-            self.folder.show(Step::Written { file: self.handle, offset, bytes });
+    /// In pieces: within a call the system may keep the core for as long as the copy takes.
+    fn write(&self, bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        for piece in pieces(bytes, BREATH_BYTES) {
+            self.file.as_file().write_all_at(piece, offset)?;
+            self.folder.show(Step::Written { file: self.handle, offset, bytes: piece });
+            offset += piece.len() as u64;
         }
         Ok(())
     }
