@@ -1,8 +1,11 @@
 //! Threads that yield to those who answer lookups.
 //!
-//! Taking feeds in, building and opening yield most. Nothing runs there that holds a lock for which an answer or a commit
-//! waits: whoever yields may hold it for long. Commits, counts and the sweeps that counts may wait for yield a little: they
-//! keep a quarter of a core that lookups would fill.
+//! Taking feeds in, checking images again and the like yield most. Nothing runs there that holds a lock for which an answer
+//! or a commit waits: whoever yields may hold it for long. Commits, counts, the sweeps that counts may wait for, and folds
+//! with the opening of what they publish, without which the changes become too many, yield a little: they keep a quarter of
+//! a core that lookups would fill.
+//!
+//! Pools offer their core with every breath ([`usher_index::breath`]), too: niceness says who is next, and not when.
 //!
 //! What such a thread starts yields as it does: the system hands it down.
 
@@ -14,9 +17,9 @@ use std::thread::{Builder, available_parallelism};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use usher_index::breath::offer_core;
 
-/// How much taking in, building and opening yield: as nice values.
+/// How much taking in and checking again yield: as nice values.
 const MUCH: i32 = 10;
-/// How much commits, counts and sweeps yield.
+/// How much commits, counts, sweeps, folds and openings yield.
 const LITTLE: i32 = 5;
 
 /// How many cores this process may use.
