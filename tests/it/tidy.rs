@@ -17,7 +17,7 @@ const TOP_LEVEL: [&str; 9] =
 /// The floors of usher-index. A module imports from its own floor or lower ones, and never in a circle. A folder is
 /// one module.
 const FLOORS: [&[&str]; 5] = [
-    &["id", "text", "time", "error", "refusal"],
+    &["breath", "id", "text", "time", "error", "refusal"],
     &["bytes", "checksum", "mmap", "files", "charter", "segments", "entry", "bits", "bitpack", "change", "witness"],
     &[
         "pseudonym",

@@ -2,7 +2,10 @@
 //!
 //! A thread that yields to others keeps them waiting all the same while it runs: once it has the core, the system looks
 //! again whose turn it is when its timer ticks, and Linux ticks every 1 to 10 ms. So walks over visitors and bytes stop now
-//! and then, and a thread that was told to offers its core there. Nobody breathes with a lock that others wait for.
+//! and then, and a thread that was told to offers its core there.
+//!
+//! Not too often: a thread that offers its core on a busy one is put behind the others by a slice each time. And a lock that
+//! is held through a breath is held for longer: only a sweep does so, whose result is what others wait for.
 
 use std::cell::Cell;
 use std::thread;

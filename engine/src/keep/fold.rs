@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use usher_index::{NoProgress, Published, Time, WriteError, Writer};
 use usher_loader::clock::Clock;
 
+use super::follow::FOLLOW_RETRY;
 use super::keeper::{Keeper, MAX_UNFOLDED_BYTES};
 use super::served::{Live, Served};
 use super::yielding::{cores, yielding_a_little};
@@ -124,8 +125,8 @@ struct Watch {
     cramped: bool,
     /// Whose build it waits for.
     other: Option<String>,
-    /// The last generation that it built.
-    built: u64,
+    /// The last generation that it built, and when that was published.
+    built: (u64, Instant),
     /// Until when it rests: as long as it worked.
     rest: Instant,
 }
@@ -139,15 +140,19 @@ impl Watch {
             jumped: false,
             cramped: false,
             other: None,
-            built: 0,
+            built: (0, when),
             rest: when,
         }
     }
 
-    /// Whether it is too soon after the last build. Changes press only when they are those that came after it.
+    /// Whether it is too soon after the last build: while that is not served yet, and seems to be on its way, the changes
+    /// that wait are not those that are left.
     fn rests(&self, served: &Served, keeper: &Keeper, when: Instant) -> bool {
-        let presses = served.snapshot.generation() >= self.built && keeper.fullness(served) >= PRESSING;
-        when < self.rest && !presses
+        let (generation, published) = self.built;
+        if served.snapshot.generation() < generation && when < published + FOLLOW_RETRY {
+            return true;
+        }
+        when < self.rest && keeper.fullness(served) < PRESSING
     }
 
     /// Whether the clock is not where it should be; tells it once.
@@ -208,7 +213,7 @@ impl Watch {
     }
 
     fn built(&mut self, due: Due, generation: u64, when: Instant) {
-        (self.waiting, self.other, self.built) = (None, None, generation);
+        (self.waiting, self.other, self.built) = (None, None, (generation, when));
         if due == Due::Purge {
             self.purged = when;
         }
