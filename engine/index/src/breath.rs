@@ -2,10 +2,11 @@
 //!
 //! A thread that yields to others keeps them waiting all the same while it runs: once it has the core, the system looks
 //! again whose turn it is when its timer ticks, and Linux ticks every 1 to 10 ms. So walks over visitors and bytes stop now
-//! and then, and a thread that was told to offers its core there.
+//! and then, and a thread that was told to offers its core there. (Threads that it starts are to be told, too.)
 //!
-//! Not too often: a thread that offers its core on a busy one is put behind the others by a slice each time. And a lock that
-//! is held through a breath is held for longer: only a sweep does so, whose result is what others wait for.
+//! After half a millisecond or so, and not sooner: a thread that offers its core on a busy one is put behind the others by a
+//! slice each time, so what is short has no breath at all. And a lock that is held through a breath is held for longer: only
+//! a sweep does so, whose result is what others wait for.
 
 use std::cell::Cell;
 use std::thread;
@@ -32,13 +33,20 @@ pub fn offer_core() {
 #[inline]
 pub(crate) fn breathe() {
     if OFFERS.get() {
+        #[cfg(test)]
+        tests::TAKEN.set(tests::TAKEN.get() + 1);
         thread::yield_now();
     }
 }
 
-/// What is to be walked, in pieces, a breath before each.
+/// What is to be walked, in pieces, a breath between two of them.
 pub(crate) fn pieces<T>(all: &[T], length: usize) -> impl Iterator<Item = &[T]> {
-    all.chunks(length).inspect(|_| breathe())
+    all.chunks(length).enumerate().map(|(number, piece)| {
+        if number > 0 {
+            breathe();
+        }
+        piece
+    })
 }
 
 /// Breathes whenever so many steps were taken.
@@ -67,5 +75,43 @@ impl Stride {
             self.taken = 0;
             breathe();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    thread_local! {
+        /// Breaths that this thread took.
+        pub(super) static TAKEN: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn taken(walk: impl FnOnce()) -> usize {
+        let before = TAKEN.get();
+        walk();
+        TAKEN.get() - before
+    }
+
+    fn walk(length: usize) {
+        let numbers: Vec<usize> = (0..length).collect();
+        let walked: Vec<usize> = pieces(&numbers, 10).flatten().copied().collect();
+        assert_eq!(walked, numbers);
+    }
+
+    #[test]
+    fn long_walks_have_breaths_and_short_ones_have_none() {
+        assert_eq!(taken(|| walk(100)), 0, "this thread was not told to");
+        offer_core();
+        for (length, breaths) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (100, 9)] {
+            assert_eq!(taken(|| walk(length)), breaths, "{length} in pieces");
+        }
+        for (steps, breaths) in [(9, 0), (10, 1), (19, 1), (100, 10)] {
+            let mut stride = Stride::new(10);
+            assert_eq!(taken(|| (0..steps).for_each(|_| stride.step())), breaths, "{steps} steps");
+        }
+        let mut stride = Stride::new(10);
+        let many = || [7, 2, 1, 25, 3].into_iter().for_each(|count| stride.steps(count));
+        assert_eq!(taken(many), 2, "at the tenth step, and once for many at once");
     }
 }

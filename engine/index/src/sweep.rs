@@ -71,9 +71,9 @@ impl Sweep {
         let due = after(image, tick);
         let touched = |next: u16| next <= due || next == FAR;
         let looked: Vec<usize> = (0..sweep.next.len()).filter(|&index| touched(sweep.next[index])).collect();
-        let mut stride = Stride::new(BREATH_BUCKETS / AHEAD);
+        let mut stride = Stride::new(BREATH_BUCKETS);
         for group in looked.chunks(AHEAD) {
-            stride.step();
+            stride.steps(group.len());
             let buckets = group.iter().map(|&index| image.bucket(index)).collect::<Result<Vec<_>, _>>()?;
             // The misses of a group happen at the same time.
             black_box(buckets.iter().fold(0, |sum: u8, bucket| sum.wrapping_add(bucket.touch())));
@@ -157,8 +157,9 @@ impl Dead {
     /// These and more, which are grouped by counting: `found` has ranks with ordinals that ascend for each rank.
     fn with(&self, segments: u32, found: &[(u32, u16)]) -> Self {
         let mut fresh = vec![0u32; segments as usize + 1];
-        let all = || pieces(found, BREATH_PAIRS).flatten();
-        all().for_each(|(rank, _)| fresh[*rank as usize] += 1);
+        for found in pieces(found, BREATH_PAIRS) {
+            found.iter().for_each(|(rank, _)| fresh[*rank as usize] += 1);
+        }
         let mut ends = self.ends.clone();
         ends.resize(fresh.len(), 0);
         let mut ordinals = vec![0u16; self.ordinals.len() + found.len()];
@@ -175,10 +176,12 @@ impl Dead {
             *end += added as u32;
         }
         ordinals[copied + added..].copy_from_slice(&self.ordinals[copied..]);
-        for &(rank, ordinal) in all() {
-            let place = &mut fresh[rank as usize];
-            ordinals[*place as usize] = ordinal;
-            *place += 1;
+        for found in pieces(found, BREATH_PAIRS) {
+            for &(rank, ordinal) in found {
+                let place = &mut fresh[rank as usize];
+                ordinals[*place as usize] = ordinal;
+                *place += 1;
+            }
         }
         if !self.ordinals.is_empty() {
             let mut start = 0;

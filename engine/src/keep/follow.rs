@@ -88,12 +88,11 @@ fn unsettled(error: &StateError) {
 
 /// Follows the data folder for as long as it is polled.
 pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval: Duration) {
-    let threads = yielding_a_little("open", 1).and_then(|opening| Ok((opening, yielding_a_little("sweep", 1)?)));
-    let (opening, sweeping) = match threads {
-        Ok(threads) => threads,
+    let thread = match yielding_a_little("follow", 1) {
+        Ok(thread) => thread,
         Err(error) => return tracing::error!("no thread to follow the data folder with: {error}"),
     };
-    let follower = Follower { live, keeper, opening, sweeping, refused: None, settled: 0, retired: Vec::new() };
+    let follower = Follower { live, keeper, thread, refused: None, settled: 0, retired: Vec::new() };
     let follower = Arc::new(Mutex::new(follower));
     loop {
         let follower = follower.clone();
@@ -112,10 +111,9 @@ pub async fn follow(live: Arc<Live>, keeper: Arc<Keeper>, clock: Clock, interval
 struct Follower {
     live: Arc<Live>,
     keeper: Arc<Keeper>,
-    /// Opens what is to be served next.
-    opening: ThreadPool,
-    /// Sweeps what is served now. A count that comes too early waits for it, so it yields no more than counts do.
-    sweeping: ThreadPool,
+    /// Sweeps what is served now, and opens what is to be served next. A count that comes too early waits for the sweep, so
+    /// it yields no more than counts do.
+    thread: ThreadPool,
     /// The generation that could not be opened, and when.
     refused: Option<(u64, Instant)>,
     /// Generations that were replaced and that some question still holds. The last owner unmaps and frees them, which
@@ -131,7 +129,7 @@ impl Follower {
         self.keeper.look_at_disk();
         let present = self.live.hold();
         present.warm_overlay(now);
-        self.sweeping.install(|| sweep(&present, now));
+        self.thread.install(|| sweep(&present, now));
         let newest = match Snapshot::newest_generation(present.snapshot.folder().path()) {
             Ok(newest) => newest,
             Err(error) => return tracing::error!("the data folder cannot be looked at: {error}"),
@@ -184,7 +182,7 @@ impl Follower {
     }
 
     fn adopt(&self, present: &Served, newest: u64, now: Time) -> Result<(), FollowError> {
-        let candidate = self.opening.install(|| {
+        let candidate = self.thread.install(|| {
             let mut snapshot = open_newer(present, newest)?;
             hold(&mut snapshot);
             let (overlay, up_to) = overlay(&snapshot, self.keeper.state())?;

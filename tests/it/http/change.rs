@@ -25,16 +25,22 @@ fn folding() -> Limits {
     }
 }
 
-fn request(client: &mut Client, method: &str, path: &str) -> super::client::Reply {
+pub(super) fn request(client: &mut Client, method: &str, path: &str) -> super::client::Reply {
     client.send(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"));
     client.receive(false)
 }
 
-fn segments(client: &mut Client, id: &str) -> Value {
+pub(super) fn segments(client: &mut Client, id: &str) -> Value {
     client.get(&format!("/v1/visitors/{id}/segments")).json()
 }
 
-fn exact(client: &mut Client, expression: &str) -> u64 {
+/// The generation that answers now.
+pub(super) fn generation(client: &mut Client) -> u64 {
+    let reply = client.get("/v1/visitors/v0/segments");
+    reply.header("usher-generation").and_then(|text| text.parse().ok()).expect("a number")
+}
+
+pub(super) fn exact(client: &mut Client, expression: &str) -> u64 {
     let body = json!({"expression": expression, "exact": true}).to_string();
     let reply = client.post("/v1/size", &body).json();
     reply["visitors"]["exact"].as_u64().unwrap_or_else(|| panic!("{reply}"))
@@ -240,10 +246,6 @@ fn rows_that_come_again_and_again_are_folded() {
     let rules = Rules { look: Duration::from_millis(20), bytes: 4_096, ..Rules::default() };
     let site = Site::new(Limits { fold: rules, ..quick() });
     let mut client = site.client();
-    let generation = |client: &mut Client| {
-        let reply = client.get("/v1/visitors/v0/segments");
-        reply.header("usher-generation").and_then(|text| text.parse::<u32>().ok()).expect("a number")
-    };
     eventually("the same rows again and again are folded", || {
         let row = r#"{"visitor":"v1","segment":"interest.dance"}"#;
         assert_eq!(client.post("/v1/memberships", row).json()["taken"], 1);

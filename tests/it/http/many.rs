@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use usher_engine::http::limits::Limits;
 use usher_engine::keep::fold::Rules;
+use usher_index::Writer;
 use usher_index::overlay::NEVER_FULL_VISITORS;
-use usher_index::{Key, Writer};
 
-use super::change::eventually;
+use super::change::{eventually, exact, generation, request, segments};
 use super::client::{Client, Reply};
-use super::{Site, problem, quick};
+use super::{Site, config, problem, quick};
 
 /// Visitors of a request.
 const TOGETHER: u64 = 1_000;
@@ -27,11 +27,6 @@ fn send(client: &mut Client, first: u64) -> Reply {
     client.post("/v1/memberships", &rows.join("\n"))
 }
 
-fn generation(client: &mut Client) -> u64 {
-    let reply = client.get("/v1/visitors/v0/segments");
-    reply.header("usher-generation").and_then(|text| text.parse().ok()).expect("a number")
-}
-
 #[test]
 fn they_are_folded_before_rows_would_be_turned_away() {
     let site = site();
@@ -44,29 +39,22 @@ fn they_are_folded_before_rows_would_be_turned_away() {
     assert_eq!(generation(&mut client), 1, "{half} are many, and fewer are not");
     assert_eq!(send(&mut client, half - TOGETHER).status, 200);
     eventually("half of what may wait is folded", || generation(&mut client) == 2);
-    let reply = client.post("/v1/size", r#"{"expression": "interest.dance", "exact": true}"#).json();
-    assert_eq!(reply["visitors"]["exact"], half + 100);
+    assert_eq!(exact(&mut client, "interest.dance"), half + 100);
 }
 
 #[test]
 fn what_nobody_folds_is_turned_away_and_a_visitors_wish_is_not() {
     let site = site();
     let mut client = site.client();
-    let data = site.house.data();
-    let key = std::fs::read_to_string(data.with_extension("key")).expect("the loader made a key");
-    let other = Writer::open(&data, Key::from_hex(key.trim()).expect("the loader's key")).expect("nobody builds");
+    let other = Writer::open(&site.house.data(), config(&site.house, quick()).key).expect("nobody builds");
     for first in (0..NEVER_FULL_VISITORS).step_by(TOGETHER as usize) {
         assert_eq!(send(&mut client, first).status, 200, "{first} wait");
     }
     let reply = send(&mut client, NEVER_FULL_VISITORS);
     assert!(reply.header("retry-after").is_some());
     assert_eq!(problem(&reply), (503, "busy".to_owned()));
-    client.send("PUT /v1/visitors/v0/opt-out HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
-    assert_eq!(client.receive(false).status, 204);
-    assert_eq!(
-        (generation(&mut client), client.get("/v1/visitors/v0/segments").json()["segments"].clone()),
-        (1, json!([]))
-    );
+    assert_eq!(request(&mut client, "PUT", "/v1/visitors/v0/opt-out").status, 204);
+    assert_eq!((generation(&mut client), segments(&mut client, "v0")["segments"].clone()), (1, json!([])));
     drop(other);
     eventually("they are taken again", || send(&mut client, NEVER_FULL_VISITORS).status == 200);
     assert_eq!(generation(&mut client), 2);
