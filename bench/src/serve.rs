@@ -252,7 +252,10 @@ pub fn run(visitors: u64, rate: Option<u32>, work: &Path, out: &mut dyn Write) -
 }
 
 /// The mean size of the bodies of some answers; the first has to hold a segment.
-fn mean_answer(address: SocketAddr, requests: &[Vec<u8>]) -> Result<usize> {
+///
+/// # Errors
+/// When one is not an answer to a lookup.
+pub fn mean_answer(address: SocketAddr, requests: &[Vec<u8>]) -> Result<usize> {
     const SAMPLE: usize = 500;
     let mut bytes = 0;
     let sample = &requests[..SAMPLE.min(requests.len())];

@@ -1,15 +1,17 @@
 //! Lookups at half the peak: by themselves, beside each kind of change, and while everything happens at once.
 //!
 //! The server has one core for all that it does, and the client the other one: lookups and changes come from a single
-//! thread that never sleeps ([`crate::open`]).
+//! thread that never sleeps ([`crate::open`]). What the machine itself leaves of the goal is shown by the same lookups sent to
+//! a server that has one answer and nothing else to do.
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::scenes::{GOAL_MICROS, Happened, QUANTILES, SCENES, Scene, Seen};
+use super::scenes::{GOAL_MICROS, Happened, Measured, QUANTILES, SCENES, Scene, Seen};
 use super::server::Host;
 use super::{Cast, NEVER, Plan, opt_out, spread};
 use crate::client::{Load, Protocol};
@@ -17,7 +19,7 @@ use crate::lookup::{Index, Spread, now};
 use crate::machine::stolen;
 use crate::open::{self, Stream};
 use crate::rng::Rng;
-use crate::serve::{CORES, stay_on};
+use crate::serve::{CORES, Child, listening, mean_answer, on_core, stay_on};
 use crate::wire::{get, post};
 use crate::workload::SEED;
 
@@ -68,7 +70,7 @@ pub(super) fn run(index: &Index, plan: &Plan, cast: &Cast, out: &mut dyn Write) 
     let core = plan.server.as_ref().and_then(|_| stay_on(CORES[1]).then_some(CORES[0]));
     let plan = &Plan { core, ..plan.clone() };
     let requests = Requests::new(cast);
-    let peak = peak(index, plan, &requests)?;
+    let (peak, size) = peak(index, plan, &requests)?;
     let rate = plan.rate.unwrap_or((peak.median / 2.0) as u32);
     let apart = core.map_or("server and client share the machine", |_| "a core for the server, one for the client");
     writeln!(out, "\n{CONNECTIONS} connections, {apart}; the peak: {} lookups a second\n", spread(&peak, 0))?;
@@ -79,6 +81,15 @@ pub(super) fn run(index: &Index, plan: &Plan, cast: &Cast, out: &mut dyn Write) 
         "| p99.9 of those without a halt of the client | these are; % | server's processor time; % | the client's longest halt | stolen from the server's core; ms | s | p99.9 <= {GOAL_MICROS:.0} |"
     )?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|")?;
+    if let Some(program) = &plan.server {
+        let mut seen = Seen::default();
+        for _ in 0..plan.rounds[1] {
+            let command = on_core(plan.core, program.as_os_str());
+            let (child, address) = listening(command, &["answer", &size.to_string()])?;
+            idle(&child, address, plan, &requests, rate, &mut seen)?;
+        }
+        writeln!(out, "| a static answer of hyper, alone {}", seen.line())?;
+    }
     let mut last = String::new();
     for scene in SCENES {
         let mut seen = Seen::default();
@@ -93,22 +104,55 @@ pub(super) fn run(index: &Index, plan: &Plan, cast: &Cast, out: &mut dyn Write) 
     Ok(())
 }
 
-fn load<'a>(host: &Host, requests: &'a [Vec<u8>], connections: usize) -> Load<'a> {
-    Load { address: host.address, protocol: Protocol::Http, requests, connections, depth: 1 }
+fn load(address: SocketAddr, requests: &[Vec<u8>], connections: usize) -> Load<'_> {
+    Load { address, protocol: Protocol::Http, requests, connections, depth: 1 }
 }
 
-/// The most that the same server answers the same number of connections.
-fn peak(index: &Index, plan: &Plan, requests: &Requests) -> Result<Spread> {
+/// The most that the same server answers the same number of connections, and the mean size of its answers.
+fn peak(index: &Index, plan: &Plan, requests: &Requests) -> Result<(Spread, usize)> {
     let host = Host::start(index, plan, now(), NEVER)?;
+    let size = mean_answer(host.address, &requests.lookups)?;
     std::thread::sleep(REST);
-    let load = load(&host, &requests.lookups, CONNECTIONS);
+    let load = load(host.address, &requests.lookups, CONNECTIONS);
     let mut rates = Vec::new();
     for _ in 0..PEAK_ROUNDS {
         let outcome = load.run(plan.round / 2)?;
         rates.push(outcome.answers as f64 / outcome.seconds);
     }
     host.stop();
-    Ok(Spread::of(rates))
+    Ok((Spread::of(rates), size))
+}
+
+/// A round with a server that has one answer and nothing else to do.
+fn idle(
+    server: &Child,
+    address: SocketAddr,
+    plan: &Plan,
+    requests: &Requests,
+    rate: u32,
+    seen: &mut Seen,
+) -> Result<()> {
+    std::thread::sleep(REST);
+    let mut streams = [Stream { load: load(address, &requests.lookups, CONNECTIONS), rate, heed: &mut |_| Ok(()) }];
+    let heard = measure(&mut streams, || server.seconds(), &mut |elapsed| elapsed < plan.load)?;
+    seen.add(&heard, None);
+    Ok(())
+}
+
+/// Sends while `go` says so.
+fn measure(
+    streams: &mut [Stream<'_>],
+    seconds: impl Fn() -> Result<f64>,
+    go: &mut dyn FnMut(Duration) -> bool,
+) -> Result<Measured> {
+    let spent = || Ok::<_, anyhow::Error>([seconds()?, stolen(CORES[0]).unwrap_or(f64::NAN)]);
+    let (before, mut whole) = (spent()?, Duration::ZERO);
+    let heard = open::run(streams, &mut |elapsed| {
+        whole = elapsed;
+        go(elapsed)
+    })?;
+    let after = spent()?;
+    Ok(Measured { heard, used: after[0] - before[0], stolen: after[1] - before[1], whole })
 }
 
 /// A fresh server, until what the scene is about has happened.
@@ -122,35 +166,32 @@ fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u3
     let mut row = |answer: &[u8]| happened.borrow_mut().rows(answer, ROWS[0]);
     let mut leave = |_: &[u8]| happened.borrow_mut().opt_out();
     let mut size = |answer: &[u8]| happened.borrow_mut().size(answer);
-    let mut streams = vec![Stream { load: load(&host, &requests.lookups, CONNECTIONS), rate, heed: &mut lookup }];
+    let to = |requests, connections| load(host.address, requests, connections);
+    let mut streams = vec![Stream { load: to(&requests.lookups, CONNECTIONS), rate, heed: &mut lookup }];
     if scene.rows {
-        streams.push(Stream { load: load(&host, &requests.rows, 1), rate: ROWS[1] as u32, heed: &mut row });
+        streams.push(Stream { load: to(&requests.rows, 1), rate: ROWS[1] as u32, heed: &mut row });
     }
     // A fold needs a reason.
     if scene.opt_outs || scene.fold {
         let [rate, callers] = if scene.opt_outs { OPT_OUTS } else { [1, 1] };
-        streams.push(Stream { load: load(&host, &requests.opt_outs, callers), rate: rate as u32, heed: &mut leave });
+        streams.push(Stream { load: to(&requests.opt_outs, callers), rate: rate as u32, heed: &mut leave });
     }
     if scene.sizes {
         let [rate, callers] = SIZES;
-        streams.push(Stream { load: load(&host, &requests.size, callers), rate: rate as u32, heed: &mut size });
+        streams.push(Stream { load: to(&requests.size, callers), rate: rate as u32, heed: &mut size });
     }
-    let spent = || Ok::<_, anyhow::Error>([host.seconds()?, stolen(CORES[0]).unwrap_or(f64::NAN)]);
-    let (before, mut end, mut whole) = (spent()?, None, Duration::ZERO);
-    let heard = open::run(&mut streams, &mut |elapsed| {
-        whole = elapsed;
+    let mut end = None;
+    let heard = measure(&mut streams, || host.seconds(), &mut |elapsed| {
         let has_ticked = !scene.tick || elapsed >= plan.border;
         if end.is_none() && has_ticked && (!scene.fold || happened.borrow().is_published) {
             end = Some((elapsed + AFTERMATH).max(plan.load));
         }
         elapsed < end.unwrap_or(plan.longest)
     })?;
-    let [used, stolen] = spent()?;
-    let used = [used - before[0], stolen - before[1]];
     host.stop();
     ensure!(end.is_some(), "{}: it did not happen within {:?}", scene.name, plan.longest);
     let happened = happened.into_inner();
     ensure!(!scene.sizes || happened.hours.len() > 1, "no tick began");
-    seen.add(&heard, used, whole, scene.sizes.then_some(happened));
+    seen.add(&heard, scene.sizes.then_some(happened));
     Ok(())
 }

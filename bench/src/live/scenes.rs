@@ -43,6 +43,17 @@ pub(super) const SCENES: [Scene; 6] = {
     ]
 };
 
+/// One round.
+pub(super) struct Measured {
+    pub(super) heard: Heard,
+    /// Processor seconds of the server.
+    pub(super) used: f64,
+    /// Seconds stolen from the server's core.
+    pub(super) stolen: f64,
+    /// How long it lasted.
+    pub(super) whole: Duration,
+}
+
 /// What the rounds of one scene showed.
 #[derive(Default)]
 pub(super) struct Seen {
@@ -65,7 +76,8 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Adds a round of the lookups, which are the first stream; where something happened, [`OTHERS`] are the others.
-    pub(super) fn add(&mut self, heard: &Heard, [used, stolen]: [f64; 2], whole: Duration, happened: Option<Happened>) {
+    pub(super) fn add(&mut self, measured: &Measured, happened: Option<Happened>) {
+        let Measured { heard, used, stolen, whole } = measured;
         let lookups = heard.micros.first().map_or(&[][..], Vec::as_slice);
         self.micros.iter_mut().zip(QUANTILES).for_each(|(all, (_, share))| all.push(quantile(lookups, share)));
         let undisturbed = heard.undisturbed.first().map_or(&[][..], Vec::as_slice);

@@ -79,6 +79,11 @@ pub fn list<I: Isa>(isa: I, set: &Container<'_>, scratch: &mut Scratch) -> usize
 #[inline(always)]
 pub fn and<I: Isa>(isa: I, sets: &mut [Container<'_>], scratch: &mut Scratch) -> u32 {
     sort(sets);
+    if let [Container::Sparse { .. }, .., Container::Sparse { .. }] = sets
+        && let Some(count) = isa.and_sparse(sets, &mut scratch.lists)
+    {
+        return count;
+    }
     match sets {
         [] | [Container::Empty, ..] => 0,
         [first, rest @ ..] if first.is_listed() => and_listed(isa, first, rest, scratch) as u32,

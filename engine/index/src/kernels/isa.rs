@@ -1,5 +1,7 @@
 //! The operations on which the counting algorithms stand, a type for each level of the processor.
 
+use crate::containers::Container;
+
 use super::stream::padded;
 
 /// An ordinal as it lies in a container: little-endian, not aligned.
@@ -38,6 +40,13 @@ pub trait Isa: Copy {
     fn store(self, group: Self::Group, words: &mut [u64; GROUP_WORDS]);
     /// The group of a sparse container: the first bytes, in order, go where the map has a one, zeros elsewhere.
     fn expand(self, map: u64, bytes: &[u8; GROUP_BYTES]) -> Self::Group;
+
+    /// How many are in all of these sparse containers, of which there is one at least; `None`: to read them a group at a
+    /// time is as fast.
+    #[inline(always)]
+    fn and_sparse(self, _sets: &[Container<'_>], _lists: &mut [Box<[Ordinal]>; 3]) -> Option<u32> {
+        None
+    }
 
     /// In both.
     fn and(self, a: Self::Group, b: Self::Group) -> Self::Group;

@@ -11,6 +11,8 @@ mod count;
 mod dense;
 mod isa;
 mod lists;
+#[cfg(target_arch = "x86_64")]
+mod pack;
 mod plain;
 mod portable;
 mod stream;

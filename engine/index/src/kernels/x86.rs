@@ -2,26 +2,47 @@
 
 use std::arch::x86_64::*;
 
+use crate::containers::Container;
+
 use super::isa::{GROUP_BYTES, GROUP_WORDS, Isa, Ordinal, decode_from, merge};
 
 /// Ordinals of a vector of 128 bits.
 const LANES: usize = 8;
 
-/// For each byte of a sparse container's map, the bits of its word that are expanded to.
-static BYTE_MASKS: [u64; 256] = {
-    let mut masks = [0u64; 256];
+/// A shuffle puts a zero where the highest bit is set.
+const NO_BYTE: u8 = 0x80;
+
+/// For each byte of a sparse container's map, of each of its places: which of the bytes goes there, or none.
+static BYTE_OF_PLACE: [[u8; LANES]; 256] = {
+    let mut table = [[NO_BYTE; LANES]; 256];
     let mut map = 0;
     while map < 256 {
-        let mut bit = 0;
-        while bit < 8 {
-            if map >> bit & 1 == 1 {
-                masks[map] |= 0xff << (8 * bit);
+        let (mut place, mut ones) = (0, 0);
+        while place < LANES {
+            if map >> place & 1 == 1 {
+                table[map][place] = ones;
+                ones += 1;
             }
-            bit += 1;
+            place += 1;
         }
         map += 1;
     }
-    masks
+    table
+};
+
+/// For each number of bytes that the first byte of a map takes: what is added to the places of the second.
+static BYTES_BEFORE: [[u8; 2 * LANES]; LANES + 1] = {
+    let mut table = [[0; 2 * LANES]; LANES + 1];
+    let mut taken = 0;
+    while taken <= LANES {
+        let mut place = LANES;
+        while place < 2 * LANES {
+            table[taken][place] = taken as u8;
+            place += 1;
+        }
+        taken += 1;
+    }
+    table
 };
 
 /// For each byte of a unary part, of each of its ones: the zeros before it.
@@ -76,6 +97,21 @@ impl Avx2 {
             && is_x86_feature_detected!("popcnt")
             && is_x86_feature_detected!("sse4.2");
         found.then_some(Self(()))
+    }
+
+    /// The bytes from `at` on, at most 48, where the sixteen bits of the map have a one, zeros elsewhere.
+    #[inline(always)]
+    fn expand_quarter(self, map: u16, bytes: &[u8; GROUP_BYTES], at: usize) -> __m128i {
+        let (first, second) = (usize::from(map & 0xff), usize::from(map >> 8));
+        let bytes = &bytes[at..at + 2 * LANES];
+        // SAFETY: sixteen bytes are there; a row of the one table has eight, of the other sixteen. The token proves SSSE3.
+        unsafe {
+            let first_places = _mm_loadl_epi64(BYTE_OF_PLACE[first].as_ptr().cast());
+            let second_places = _mm_loadl_epi64(BYTE_OF_PLACE[second].as_ptr().cast());
+            let before = _mm_loadu_si128(BYTES_BEFORE[first.count_ones() as usize].as_ptr().cast());
+            let places = _mm_add_epi8(_mm_unpacklo_epi64(first_places, second_places), before);
+            _mm_shuffle_epi8(_mm_loadu_si128(bytes.as_ptr().cast()), places)
+        }
     }
 
     /// The ones of each byte, by two looks into a table of sixteen (Mula, Kurz and Lemire, "Faster population counts").
@@ -150,18 +186,19 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn expand(self, map: u64, bytes: &[u8; GROUP_BYTES]) -> Self::Group {
-        let mut words = [0u64; GROUP_WORDS];
-        let mut at = 0;
-        for (word, present) in words.iter_mut().zip(map.to_le_bytes()) {
-            // SAFETY: each of at most seven words before took at most eight bytes, so that eight are left; the token
-            // proves BMI2.
-            unsafe {
-                let next = bytes.as_ptr().add(at).cast::<u64>().read_unaligned();
-                *word = _pdep_u64(next, BYTE_MASKS[usize::from(present)]);
-            }
-            at += present.count_ones() as usize;
-        }
-        self.of_words(&words)
+        let maps = [map as u16, (map >> 16) as u16, (map >> 32) as u16, (map >> 48) as u16];
+        let second = maps[0].count_ones() as usize;
+        let third = second + maps[1].count_ones() as usize;
+        let fourth = third + maps[2].count_ones() as usize;
+        let (a, b) = (self.expand_quarter(maps[0], bytes, 0), self.expand_quarter(maps[1], bytes, second));
+        let (c, d) = (self.expand_quarter(maps[2], bytes, third), self.expand_quarter(maps[3], bytes, fourth));
+        // SAFETY: the token proves AVX2.
+        unsafe { [_mm256_set_m128i(b, a), _mm256_set_m128i(d, c)] }
+    }
+
+    #[inline(always)]
+    fn and_sparse(self, sets: &[Container<'_>], lists: &mut [Box<[Ordinal]>; 3]) -> Option<u32> {
+        Some(self.and_packed(sets, lists))
     }
 
     #[inline(always)]
