@@ -19,11 +19,20 @@ const READ_BYTES: usize = 64 << 10;
 /// How long an answer may take before the server is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How an answer with a body begins.
+const OK: &[u8] = b"HTTP/1.1 200";
+/// How an answer without one begins.
+const EMPTY: &[u8] = b"HTTP/1.1 204";
+/// How the answer of a server begins that can take no more.
+pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503";
+
 /// How answers are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1 with a content length.
+    /// HTTP/1.1 with a content length. What is not a success is an error.
     Http,
+    /// The same, but the server may say that it is busy (503).
+    HttpOrBusy,
     /// Redis, version 2 of its protocol: one array of strings.
     Redis,
 }
@@ -189,22 +198,24 @@ impl Protocol {
     /// Bytes of the first answer; `None` while it is not whole.
     fn length(self, bytes: &[u8]) -> Result<Option<usize>> {
         match self {
-            Protocol::Http => http_length(bytes),
+            Protocol::Http => http_length(bytes, &[OK, EMPTY]),
+            Protocol::HttpOrBusy => http_length(bytes, &[OK, EMPTY, BUSY]),
             Protocol::Redis => redis_length(bytes),
         }
     }
 }
 
 /// Reads every byte of the head once: the client's time is not to be what is measured.
-fn http_length(bytes: &[u8]) -> Result<Option<usize>> {
+fn http_length(bytes: &[u8], wanted: &[&[u8]]) -> Result<Option<usize>> {
     const LENGTH: &[u8] = b"content-length: ";
     let (mut at, mut length, mut is_empty) = (0, None, false);
     loop {
         let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n') else { return Ok(None) };
         let line = &bytes[at..at + end];
         if at == 0 {
-            is_empty = line.starts_with(b"HTTP/1.1 204");
-            ensure!(is_empty || line.starts_with(b"HTTP/1.1 200"), "not a success: {}", String::from_utf8_lossy(bytes));
+            is_empty = line.starts_with(EMPTY);
+            let is_wanted = wanted.iter().any(|status| line.starts_with(status));
+            ensure!(is_wanted, "not a success: {}", String::from_utf8_lossy(bytes));
         }
         at += end + 1;
         if line == b"\r" {
@@ -269,7 +280,10 @@ mod tests {
 
     #[test]
     fn what_is_no_success_is_an_error() {
-        assert!(Protocol::Http.length(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").is_err());
+        let busy = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
+        assert!(Protocol::Http.length(busy).is_err());
+        assert_eq!(Protocol::HttpOrBusy.length(busy).expect("expected"), Some(busy.len()));
+        assert!(Protocol::HttpOrBusy.length(b"HTTP/1.1 500 Fault\r\ncontent-length: 0\r\n\r\n").is_err());
         assert!(Protocol::Http.length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(Protocol::Redis.length(b"-WRONGTYPE\r\n").is_err());
     }

@@ -169,7 +169,9 @@ fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u3
     let to = |requests, connections| load(host.address, requests, connections);
     let mut streams = vec![Stream { load: to(&requests.lookups, CONNECTIONS), rate, heed: &mut lookup }];
     if scene.rows {
-        streams.push(Stream { load: to(&requests.rows, 1), rate: ROWS[1] as u32, heed: &mut row });
+        // Rows are turned away before a lookup or an opt-out is.
+        let load = Load { protocol: Protocol::HttpOrBusy, ..to(&requests.rows, 1) };
+        streams.push(Stream { load, rate: ROWS[1] as u32, heed: &mut row });
     }
     // A fold needs a reason.
     if scene.opt_outs || scene.fold {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{quantile, spread};
+use crate::client::BUSY;
 use crate::lookup::{Spread, met};
 use crate::open::Heard;
 
@@ -70,8 +71,8 @@ pub(super) struct Seen {
     seconds: Vec<f64>,
     /// By what else is asked for: the middle and the longest answer, in milliseconds.
     others: [[Vec<f64>; 2]; OTHERS.len()],
-    /// Rows, opt-outs, and ticks begun.
-    happened: [Vec<f64>; 3],
+    /// Rows taken, rows turned away, opt-outs, and ticks begun.
+    happened: [Vec<f64>; 4],
 }
 
 impl Seen {
@@ -91,7 +92,7 @@ impl Seen {
         for (shown, micros) in self.others.iter_mut().zip(heard.micros.iter().skip(1)) {
             shown.iter_mut().zip([0.5, 1.0]).for_each(|(all, share)| all.push(quantile(micros, share) / 1e3));
         }
-        let counts = [happened.rows, happened.opt_outs, happened.hours.len() - 1];
+        let counts = [happened.rows, happened.turned_away, happened.opt_outs, happened.hours.len() - 1];
         self.happened.iter_mut().zip(counts).for_each(|(all, count)| all.push(count as f64));
     }
 
@@ -106,13 +107,17 @@ impl Seen {
 
     /// What else happened.
     pub(super) fn meanwhile(&self) -> String {
-        let [rows, opt_outs, ticks] = self.happened.each_ref().map(|counts| spread(&Spread::of(counts.clone()), 0));
+        let counts = self.happened.each_ref().map(|counts| spread(&Spread::of(counts.clone()), 0));
+        let [rows, turned_away, opt_outs, ticks] = counts;
         let late = OTHERS.iter().zip(&self.others).map(|(name, [middle, longest])| {
             let [middle, longest] = [middle, longest].map(|values| spread(&Spread::of(values.clone()), 1));
             format!("{name}: the middle one {middle} ms, the longest {longest} ms")
         });
         let late: Vec<String> = late.collect();
-        format!("{rows} rows, {opt_outs} opt-outs, {ticks} ticks begun; {}", late.join("; "))
+        format!(
+            "{rows} rows taken and {turned_away} turned away (503), {opt_outs} opt-outs, {ticks} ticks begun; {}",
+            late.join("; ")
+        )
     }
 }
 
@@ -124,6 +129,7 @@ pub(super) struct Happened {
     /// An answer was of another generation than the first.
     pub(super) is_published: bool,
     rows: usize,
+    turned_away: usize,
     opt_outs: usize,
     /// In which sizes were counted.
     pub(super) hours: BTreeSet<String>,
@@ -143,6 +149,10 @@ impl Happened {
     }
 
     pub(super) fn rows(&mut self, answer: &[u8], rows: usize) -> Result<()> {
+        if answer.starts_with(BUSY) {
+            self.turned_away += rows;
+            return Ok(());
+        }
         let expected = format!(r#"{{"taken":{rows},"refused":{{}}}}"#);
         ensure!(answer.ends_with(expected.as_bytes()), "rows were answered with {}", String::from_utf8_lossy(answer));
         self.rows += rows;
