@@ -4,8 +4,8 @@
 //! of numbers tells where to look. A place of it has two names, those that came last. A provider who chooses names that
 //! share a place gains no more than the cost of the map, whose hash has a secret.
 
-/// Places, as a power of two: 128 KiB, within the second cache of a processor.
-const PLACE_BITS: u32 = 14;
+/// Places, as a power of two: 256 KiB, within the second cache of a processor.
+const PLACE_BITS: u32 = 15;
 /// Bits of a number; the other bits of a known name are those of its hash.
 const NUMBER_BITS: u32 = 20;
 /// So many names are asked for before there are places: a request of a few rows needs none.
@@ -13,11 +13,13 @@ const PATIENCE: u32 = 4_096;
 /// An odd number without pattern (2^64 divided by the golden ratio): spreads what it is multiplied with.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A name of 1 to 32 bytes: with the length, its words say which.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Words {
-    words: [u64; 4],
-    length: u64,
+/// A name of 1 to 32 bytes: its words say which.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Up to 15 bytes, and the length in the highest byte.
+    Short([u64; 2]),
+    /// Both ends, which may overlap, and the length.
+    Long([u64; 5]),
 }
 
 impl Words {
@@ -27,29 +29,29 @@ impl Words {
         let word = |at: usize| name[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let half = |at: usize| name[at..].first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
         let byte = |at: usize| u64::from(name[at]);
-        // Both ends; between 8 and 16 bytes, and so on, they overlap.
-        let words = match name.len() {
-            length @ 1..=3 => [byte(0) | byte(length / 2) << 8 | byte(length - 1) << 16, 0, 0, 0],
-            length @ 4..=7 => [half(0) | half(length - 4) << 32, 0, 0, 0],
-            length @ 8..=16 => [word(0), word(length - 8), 0, 0],
-            length @ 17..=32 => [word(0), word(8), word(length - 16), word(length - 8)],
+        let length = name.len() as u64;
+        // Of a few bytes both ends, which may overlap, too.
+        let (low, high) = match name.len() {
+            length @ 1..=3 => (byte(0) | byte(length / 2) << 8 | byte(length - 1) << 16, 0),
+            length @ 4..=7 => (half(0) | half(length - 4) << 32, 0),
+            8 => (word(0), 0),
+            length @ 9..=15 => (word(0), word(length - 8) >> (8 * (16 - length))),
+            16..=32 => {
+                return Some(Self::Long([word(0), word(8), word(name.len() - 16), word(name.len() - 8), length]));
+            }
             _ => return None,
         };
-        Some(Self { words, length: name.len() as u64 })
+        Some(Self::Short([low, high | length << 56]))
     }
 
     #[inline]
     fn hash(self) -> u64 {
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(SPREAD).rotate_left(29);
-        let sum = self.words.iter().fold(self.length, |sum, &word| mix(sum, word));
+        let sum = match self {
+            Self::Short([low, high]) => mix(mix(0, low), high),
+            Self::Long(words) => words.into_iter().fold(0, mix),
+        };
         sum.wrapping_mul(SPREAD)
-    }
-
-    /// Whether it is the same name, compared as a whole: where the first difference is does not matter.
-    #[inline]
-    fn is(&self, other: &Self) -> bool {
-        let differences = self.words.iter().zip(&other.words).fold(0, |all, (a, b)| all | (a ^ b));
-        differences | (self.length ^ other.length) == 0
     }
 }
 
@@ -59,7 +61,8 @@ pub(super) struct Front {
     /// By place, two known names: the higher bits of the hash's lower half, and the number.
     places: Vec<[u32; 2]>,
     /// By number. No name has a length of 0: so a number without a name knows none.
-    names: Vec<Words>,
+    short: Vec<[u64; 2]>,
+    long: Vec<[u64; 5]>,
     asked: u32,
 }
 
@@ -78,7 +81,11 @@ impl Front {
         // Which of the two it is cannot be foreseen: an index instead of a branch.
         let known = known[usize::from(known[0] >> NUMBER_BITS != bits >> NUMBER_BITS)];
         let number = known & ((1 << NUMBER_BITS) - 1);
-        self.names.get(number as usize).filter(|known| known.is(&name)).map(|_| number)
+        let is_it = match name {
+            Words::Short(words) => is_same(self.short.get(number as usize)?, &words),
+            Words::Long(words) => is_same(self.long.get(number as usize)?, &words),
+        };
+        is_it.then_some(number)
     }
 
     /// Puts a name where the next one who asks will find it.
@@ -91,14 +98,27 @@ impl Front {
             return;
         }
         self.places.resize(1 << PLACE_BITS, [0; 2]);
-        if self.names.len() <= number as usize {
-            self.names.resize(number as usize + 1, Words::default());
+        match name {
+            Words::Short(words) => set(&mut self.short, number as usize, words),
+            Words::Long(words) => set(&mut self.long, number as usize, words),
         }
-        self.names[number as usize] = name;
         let (place, bits) = place_of(name.hash());
         let [newer, _] = self.places[place];
         self.places[place] = [bits | number, newer];
     }
+}
+
+/// Compared as a whole: where the first difference is does not matter.
+#[inline]
+fn is_same<const N: usize>(a: &[u64; N], b: &[u64; N]) -> bool {
+    a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+fn set<const N: usize>(names: &mut Vec<[u64; N]>, number: usize, words: [u64; N]) {
+    if names.len() <= number {
+        names.resize(number + 1, [0; N]);
+    }
+    names[number] = words;
 }
 
 #[cfg(test)]
@@ -109,7 +129,7 @@ mod tests {
 
     #[test]
     fn names_of_the_same_words_are_the_same() {
-        let mut seen: HashMap<([u64; 4], u64), Vec<u8>> = HashMap::new();
+        let mut seen: HashMap<Vec<u64>, Vec<u8>> = HashMap::new();
         for length in 0..40usize {
             // Every byte of a name counts.
             for at in 0..length.max(1) {
@@ -120,7 +140,11 @@ mod tests {
                         assert!(!(1..=32).contains(&length));
                         continue;
                     };
-                    let known = seen.entry((words.words, words.length)).or_insert_with(|| name.clone());
+                    let words = match words {
+                        Words::Short(words) => words.to_vec(),
+                        Words::Long(words) => words.to_vec(),
+                    };
+                    let known = seen.entry(words).or_insert_with(|| name.clone());
                     assert_eq!(*known, name);
                 }
             }
