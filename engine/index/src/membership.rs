@@ -171,7 +171,20 @@ impl<'a> Admission<'a> {
     /// The reason; nothing is remembered of the row.
     #[inline]
     pub fn admit(&mut self, row: &Row<'_>) -> Result<Admitted, Refusal> {
-        let segment = self.segment(row.segment)?;
+        let known = self.known(row.segment.bytes());
+        self.admit_of(row, known)
+    }
+
+    /// [`Admission::admit`] of a row for whose segment [`Admission::known`] was asked before.
+    ///
+    /// # Errors
+    /// As [`Admission::admit`].
+    #[inline]
+    pub fn admit_of(&mut self, row: &Row<'_>, known: Option<u32>) -> Result<Admitted, Refusal> {
+        let segment = match known {
+            Some(number) => number,
+            None => self.segment(row.segment.as_str())?,
+        };
         let given = match row.id_type {
             None | Some("") => None,
             Some(text) if text == self.id_type.as_str() => None,
@@ -199,22 +212,21 @@ impl<'a> Admission<'a> {
         Ok(Admitted { membership: Membership { pid, segment, entry }, shortened })
     }
 
-    /// The number of a segment that this source may bring; a known name costs one hash, or less.
+    /// The number of a segment that came a short time ago and that this source may bring. To be asked for several rows
+    /// at once where there are many: the table of names lies in no near cache.
     #[inline]
-    fn segment(&mut self, name: Text<'_>) -> Result<u32, Refusal> {
-        let words = Words::of(name.bytes());
-        match words.and_then(|words| self.front.get(words)) {
-            Some(number) => Ok(number),
-            None => self.segment_by_map(name.as_str(), words),
-        }
+    #[must_use]
+    pub fn known(&self, name: &[u8]) -> Option<u32> {
+        Words::of(name).and_then(|words| self.front.get(words))
     }
 
-    fn segment_by_map(&mut self, name: &str, words: Option<Words>) -> Result<u32, Refusal> {
+    /// The number of a segment that this source may bring.
+    fn segment(&mut self, name: &str) -> Result<u32, Refusal> {
         let number = match self.numbers.get(name) {
             Some(&number) => number,
             None => self.new_segment(name)?,
         };
-        if let Some(words) = words {
+        if let Some(words) = Words::of(name.as_bytes()) {
             self.front.put(words, number);
         }
         Ok(number)

@@ -3,14 +3,14 @@
 //! The bytes that end a field are marked 64 at a time, a bit each, and walked from mark to mark; nothing is looked at
 //! twice. What a line is, and which lines are too long, [`Records`](super::records) says: this reads the same.
 
-use super::{Columns, FeedError, Item, MAX_RECORD_BYTES, Malformed, Place, Record};
+use super::{AT_ONCE, Columns, FeedError, Item, MAX_RECORD_BYTES, Malformed, Place, Record};
 
 /// Bytes whose marks are one word.
 const CHUNK: usize = u64::BITS as usize;
 /// Bytes that are marked at a time.
 const WORD: usize = size_of::<u64>();
 
-/// Hands every line to `sink`, in order, without the empty ones. `place` is that of the first byte.
+/// Hands every line to `sink`, in order, [`AT_ONCE`] at a time, without the empty ones. `place` is that of the first byte.
 ///
 /// # Errors
 /// Those of the sink.
@@ -22,8 +22,9 @@ pub(super) fn each<F>(
     sink: &mut F,
 ) -> Result<(), FeedError>
 where
-    F: FnMut(Place, Item<'_>) -> Result<(), FeedError>,
+    F: FnMut(&[(Place, Item<'_>)]) -> Result<(), FeedError>,
 {
+    let (mut items, mut waiting) = ([(place, Item::TooLong); AT_ONCE], 0);
     let mut marks = Marks::new(bytes, separator);
     let (mut line, mut begin) = (place.line, 0);
     while begin < bytes.len() {
@@ -41,17 +42,26 @@ where
         let here = Place { line, offset: place.offset + begin as u64 };
         // A carriage return is no separator, so it stands in the last field.
         let text_end = end - usize::from(end > begin && bytes[end - 1] == b'\r');
-        if end - begin >= MAX_RECORD_BYTES {
-            sink(here, Item::TooLong)?;
-        } else if text_end > begin {
+        if text_end > begin || end - begin >= MAX_RECORD_BYTES {
             columns.place(index, &bytes[start..text_end], &mut record);
             let text = &bytes[begin..text_end];
-            let whole = columns.are(index + 1);
-            sink(here, if whole { Item::Record(record, text) } else { Item::Malformed(Malformed::FieldCount, text) })?;
+            let item = if end - begin >= MAX_RECORD_BYTES {
+                Item::TooLong
+            } else if columns.are(index + 1) {
+                Item::Record(record, text)
+            } else {
+                Item::Malformed(Malformed::FieldCount, text)
+            };
+            items[waiting] = (here, item);
+            waiting += 1;
+        }
+        if waiting == AT_ONCE {
+            sink(&items)?;
+            waiting = 0;
         }
         (line, begin) = (line + 1, end + 1);
     }
-    Ok(())
+    if waiting > 0 { sink(&items[..waiting]) } else { Ok(()) }
 }
 
 /// The places of separators and line feeds.
@@ -134,8 +144,9 @@ mod tests {
 
     fn ours(text: &[u8], columns: &Columns) -> Vec<String> {
         let mut seen = Vec::new();
-        let mut sink = |place, item: Item<'_>| {
-            seen.push(told(place, &item));
+        let mut sink = |items: &[(Place, Item<'_>)]| {
+            assert!(!items.is_empty());
+            seen.extend(items.iter().map(|(place, item)| told(*place, item)));
             Ok(())
         };
         each(text, START, b'\t', columns, &mut sink).expect("the sink takes all");

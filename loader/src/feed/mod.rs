@@ -78,7 +78,11 @@ impl Malformed {
     }
 }
 
+/// The most records that are handed on at once: so many wait for memory side by side instead of one after the other.
+pub const AT_ONCE: usize = 8;
+
 /// What stands at one place of a feed. It has no `Debug`: fields hold visitor ids.
+#[derive(Clone, Copy)]
 pub enum Item<'a> {
     /// A record, and the bytes it was read from, without the line end.
     Record(Record<'a>, &'a [u8]),
@@ -183,20 +187,31 @@ impl Parser {
     where
         F: FnMut(Place, Item<'_>) -> Result<(), FeedError>,
     {
+        self.groups(block, |items| items.iter().try_for_each(|&(place, item)| sink(place, item)))
+    }
+
+    /// [`Parser::each`], up to [`AT_ONCE`] records at a time where they are not unpacked one by one.
+    ///
+    /// # Errors
+    /// As [`Parser::each`].
+    pub fn groups<F>(&self, block: &Block, mut sink: F) -> Result<(), FeedError>
+    where
+        F: FnMut(&[(Place, Item<'_>)]) -> Result<(), FeedError>,
+    {
         if block.is_too_long() {
-            return sink(block.place(), Item::TooLong);
+            return sink(&[(block.place(), Item::TooLong)]);
         }
         let sink = &mut sink;
         match (&self.columns, self.format) {
             (None, _) => {
-                drive(block, false, sink, |place, bytes, sink| jsonl::with_item(bytes, |item| sink(place, item)))
+                drive(block, false, sink, |place, bytes, sink| jsonl::with_item(bytes, |item| sink(&[(place, item)])))
             }
             (Some(columns), Format::Csv) if block.has_quotes() => {
                 let mut scratch = vec![0; MAX_RECORD_BYTES];
                 drive(block, true, sink, |place, bytes, sink| {
                     let mut record = Record::EMPTY;
                     let count = csv::fields(bytes, &mut scratch, |at, field| columns.place(at, field, &mut record));
-                    sink(place, item(columns.are(count).then_some(record), bytes))
+                    sink(&[(place, item(columns.are(count).then_some(record), bytes))])
                 })
             }
             (Some(columns), format) => {
@@ -216,15 +231,15 @@ fn item<'a>(record: Option<Record<'a>>, bytes: &'a [u8]) -> Item<'a> {
 #[inline]
 fn drive<F, P>(block: &Block, quoting: bool, sink: &mut F, mut parse: P) -> Result<(), FeedError>
 where
-    F: FnMut(Place, Item<'_>) -> Result<(), FeedError>,
+    F: FnMut(&[(Place, Item<'_>)]) -> Result<(), FeedError>,
     P: FnMut(Place, &[u8], &mut F) -> Result<(), FeedError>,
 {
     let mut records = block.records();
     while let Some((place, line)) = records.next(quoting)? {
         match line {
             Line::Whole(bytes) => parse(place, bytes, sink)?,
-            Line::BadQuote(bytes) => sink(place, Item::Malformed(Malformed::BadQuote, bytes))?,
-            Line::TooLong => sink(place, Item::TooLong)?,
+            Line::BadQuote(bytes) => sink(&[(place, Item::Malformed(Malformed::BadQuote, bytes))])?,
+            Line::TooLong => sink(&[(place, Item::TooLong)])?,
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use usher_index::{Admission, Batch, Refusal};
 
 use super::Counts;
-use crate::feed::{Block, FeedError, Item, Malformed, Parser, Place, Record};
+use crate::feed::{AT_ONCE, Block, Column, FeedError, Item, Malformed, Parser, Place, Record};
 use crate::quarantine::{OnlyLines, Quarantined};
 use crate::row::{self, Refused};
 
@@ -44,34 +44,62 @@ impl<'a> Taker<'a> {
     /// Takes what can be taken of a block.
     pub(super) fn take(&mut self, block: &Block, wanted: &Wanted<'_>) -> Gleaned {
         let mut gleaned = Gleaned::default();
-        let ended = wanted.parser.each(block, |place, item| {
-            if wanted.only.is_some_and(|only| !only.contains(place.line)) {
-                gleaned.counts.skipped += 1;
-                return Ok(());
-            }
-            gleaned.counts.received += 1;
-            let keep = |bytes| Some(bytes).filter(|_| wanted.rejects);
-            match item {
-                Item::Record(record, bytes) => match self.admit(&record) {
-                    Ok(shortened) => {
-                        gleaned.counts.taken += 1;
-                        gleaned.counts.shortened += u64::from(shortened);
-                    }
-                    Err(refused) => gleaned.refused(place, refused, keep(bytes)),
-                },
-                Item::Malformed(why, bytes) => gleaned.malformed(place, why, keep(bytes)),
-                Item::BadUtf8(bytes) => gleaned.refused(place, whole_row(Refusal::BadUtf8), keep(bytes)),
-                Item::TooLong => gleaned.refused(place, whole_row(Refusal::TooLong), None),
+        let ended = wanted.parser.groups(block, |items| {
+            let known = self.known(items);
+            for ((place, item), known) in items.iter().zip(known) {
+                self.take_item(*place, item, known, wanted, &mut gleaned);
             }
             Ok(())
         });
         Gleaned { failed: ended.err(), ..gleaned }
     }
 
+    /// Of records their segments' numbers, as far as they are known. All are looked for before the first is used: the
+    /// processor waits for memory once, not for each.
     #[inline]
-    fn admit(&mut self, record: &Record<'_>) -> Result<bool, Refused> {
+    fn known(&self, items: &[(Place, Item<'_>)]) -> [Option<u32>; AT_ONCE] {
+        let mut known = [None; AT_ONCE];
+        for (known, (_, item)) in known.iter_mut().zip(items) {
+            if let Item::Record(record, _) = item {
+                *known = self.admission.known(record.get(Column::Segment));
+            }
+        }
+        known
+    }
+
+    #[inline]
+    fn take_item(
+        &mut self,
+        place: Place,
+        item: &Item<'_>,
+        known: Option<u32>,
+        wanted: &Wanted<'_>,
+        gleaned: &mut Gleaned,
+    ) {
+        if wanted.only.is_some_and(|only| !only.contains(place.line)) {
+            gleaned.counts.skipped += 1;
+            return;
+        }
+        gleaned.counts.received += 1;
+        let keep = |bytes| Some(bytes).filter(|_| wanted.rejects);
+        match *item {
+            Item::Record(ref record, bytes) => match self.admit(record, known) {
+                Ok(shortened) => {
+                    gleaned.counts.taken += 1;
+                    gleaned.counts.shortened += u64::from(shortened);
+                }
+                Err(refused) => gleaned.refused(place, refused, keep(bytes)),
+            },
+            Item::Malformed(why, bytes) => gleaned.malformed(place, why, keep(bytes)),
+            Item::BadUtf8(bytes) => gleaned.refused(place, whole_row(Refusal::BadUtf8), keep(bytes)),
+            Item::TooLong => gleaned.refused(place, whole_row(Refusal::TooLong), None),
+        }
+    }
+
+    #[inline]
+    fn admit(&mut self, record: &Record<'_>, known: Option<u32>) -> Result<bool, Refused> {
         let row = row::read(record)?;
-        let admitted = self.admission.admit(&row).map_err(Refused::by_admission)?;
+        let admitted = self.admission.admit_of(&row, known).map_err(Refused::by_admission)?;
         self.batch.push(admitted.membership);
         Ok(admitted.shortened)
     }
