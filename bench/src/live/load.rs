@@ -1,8 +1,8 @@
 //! Lookups at half the peak: by themselves, beside each kind of change, and while everything happens at once.
 //!
 //! The server has one core for all that it does, and the client the other one: lookups and changes come from a single
-//! thread that never sleeps ([`crate::open`]). What the machine itself leaves of the goal is shown by the same lookups sent to
-//! a server that has one answer and nothing else to do.
+//! thread that never sleeps ([`crate::open`]). What the machine itself leaves of the goal is shown by the same lookups
+//! sent to a server that has one answer and nothing else to do.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -134,8 +134,8 @@ fn idle(
 ) -> Result<()> {
     std::thread::sleep(REST);
     let mut streams = [Stream { load: load(address, &requests.lookups, CONNECTIONS), rate, heed: &mut |_| Ok(()) }];
-    let heard = measure(&mut streams, || server.seconds(), &mut |elapsed| elapsed < plan.load)?;
-    seen.add(&heard, None);
+    let measured = measure(&mut streams, || server.seconds(), &mut |elapsed| elapsed < plan.load)?;
+    seen.add(&measured, None);
     Ok(())
 }
 
@@ -183,7 +183,7 @@ fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u3
         streams.push(Stream { load: to(&requests.size, callers), rate: rate as u32, heed: &mut size });
     }
     let mut end = None;
-    let heard = measure(&mut streams, || host.seconds(), &mut |elapsed| {
+    let measured = measure(&mut streams, || host.seconds(), &mut |elapsed| {
         let has_ticked = !scene.tick || elapsed >= plan.border;
         if end.is_none() && has_ticked && (!scene.fold || happened.borrow().is_published) {
             end = Some((elapsed + AFTERMATH).max(plan.load));
@@ -194,6 +194,6 @@ fn round(index: &Index, plan: &Plan, scene: Scene, requests: &Requests, rate: u3
     ensure!(end.is_some(), "{}: it did not happen within {:?}", scene.name, plan.longest);
     let happened = happened.into_inner();
     ensure!(!scene.sizes || happened.hours.len() > 1, "no tick began");
-    seen.add(&heard, scene.sizes.then_some(happened));
+    seen.add(&measured, scene.sizes.then_some(happened));
     Ok(())
 }

@@ -10,7 +10,8 @@ const CHUNK: usize = u64::BITS as usize;
 /// Bytes that are marked at a time.
 const WORD: usize = size_of::<u64>();
 
-/// Hands every line to `sink`, in order, [`AT_ONCE`] at a time, without the empty ones. `place` is that of the first byte.
+/// Hands every line to `sink`, in order, up to [`AT_ONCE`] at a time, without the empty ones. `place` is that of the first
+/// byte.
 ///
 /// # Errors
 /// Those of the sink.
