@@ -33,7 +33,7 @@ static TO_FRONT: [[u8; EIGHT]; 256] = {
 };
 
 impl Avx2 {
-    /// Who is in all of these sparse containers of one block, of which there is one at least.
+    /// How many are in all of these sparse containers of one block, of which there is one at least.
     #[inline(always)]
     pub fn and_packed(self, sets: &[Container<'_>], lists: &mut [Box<[Ordinal]>; 3]) -> u32 {
         let mut common = [u64::MAX; GROUPS];
