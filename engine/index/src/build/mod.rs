@@ -14,6 +14,7 @@ mod join;
 mod memory;
 mod ranking;
 mod rows;
+mod runs;
 mod share;
 mod stayed;
 mod steps;

@@ -106,9 +106,11 @@ impl Rows {
         let mut partitions: Vec<Vec<&mut [u128]>> = std::iter::repeat_with(Vec::new).take(PARTITIONS).collect();
         let mut numbers = Vec::new();
         for Part { share, ranks, first_code } in &mut self.parts {
-            for run in share.runs_mut() {
-                numbers.push((&**ranks, *first_code));
-                run.for_each(|(partition, rows)| partitions[partition].push(rows));
+            for (partition, rows) in share.each_mut() {
+                if partition == 0 {
+                    numbers.push((&**ranks, *first_code));
+                }
+                partitions[partition].push(rows);
             }
         }
         let sort = |scratch: &mut Sorted, mut pieces: Vec<&mut [u128]>| {

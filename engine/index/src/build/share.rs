@@ -1,6 +1,6 @@
 //! The rows of one admission, packed, apart by pseudonym, in memory or on disk.
 //!
-//! Rows arrive in any order and are put in order a *run* at a time: 65,536 rows, apart by the leading bits of their
+//! Rows arrive in any order and are put in order a [run](super::runs) at a time, apart by the leading bits of their
 //! pseudonyms. When memory is full, all runs go to a temporary file, partition by partition, so that reading a
 //! partition back takes a few long reads.
 
@@ -18,6 +18,7 @@ use crate::segments::Segments;
 
 use super::codes::EntryCodes;
 use super::memory::Memory;
+use super::runs::{RUN_ROWS, Runs};
 
 /// Rows are kept apart by so many leading bits of the pseudonym: 30 million rows are some 30,000 in each partition,
 /// which fit into a cache.
@@ -33,26 +34,12 @@ pub(super) const BELOW_PID: u32 = CODE_BITS + RANK_BITS;
 /// Bits of a pseudonym that its partition does not tell.
 pub(super) const REST_BITS: u32 = PID_BITS - PARTITION_BITS;
 const _: () = assert!(REST_BITS + BELOW_PID == u128::BITS);
-/// Rows of a run: a megabyte, which a processor's second cache nearly holds.
-const RUN_ROWS: usize = 1 << 16;
-const ROW_BYTES: usize = size_of::<u128>();
+/// Bytes of a packed row.
+pub(super) const ROW_BYTES: usize = size_of::<u128>();
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 /// Rows read back at a time: 64 KiB.
 const READ_ROWS: usize = 4 << 10;
-
-/// Rows in memory, apart by partition.
-struct Run {
-    rows: Box<[u128]>,
-    /// Where each partition begins, and the end.
-    starts: Box<[u32]>,
-}
-
-impl Run {
-    fn partition(&self, number: usize) -> &[u128] {
-        &self.rows[self.starts[number] as usize..self.starts[number + 1] as usize]
-    }
-}
 
 /// Rows in the file, apart by partition. In rows from the file's start: where each partition begins, and the end.
 struct Spilled(Box<[u64]>);
@@ -70,9 +57,8 @@ pub(super) struct Share {
     open: Vec<u128>,
     /// The partition of each open row.
     homes: Vec<u16>,
-    runs: Vec<Run>,
+    runs: Runs,
     memory: Option<Arc<Memory>>,
-    held: u64,
     file: Option<File>,
     spilled: Vec<Spilled>,
 }
@@ -124,32 +110,18 @@ impl Share {
         self.codes.entries()
     }
 
-    /// A counting sort: rows of a partition stay in their order.
     fn close_run(&mut self) {
         self.len += self.open.len() as u64;
-        if self.open.is_empty() || self.failed.is_some() {
-            self.open.clear();
-            self.homes.clear();
-            return;
-        }
-        let mut starts = vec![0u32; PARTITIONS + 1].into_boxed_slice();
-        self.homes.iter().for_each(|&home| starts[usize::from(home) + 1] += 1);
-        (1..=PARTITIONS).for_each(|at| starts[at] += starts[at - 1]);
-        let mut free = starts.clone();
-        let mut rows = vec![0u128; self.open.len()].into_boxed_slice();
-        for (row, home) in self.open.drain(..).zip(self.homes.drain(..)) {
-            let place = &mut free[usize::from(home)];
-            rows[*place as usize] = row;
-            *place += 1;
-        }
-        let bytes = (rows.len() * ROW_BYTES) as u64;
-        self.runs.push(Run { rows, starts });
-        if let Some(memory) = &self.memory {
-            self.held += bytes;
-            if !memory.hold(bytes) {
+        if !self.open.is_empty() && self.failed.is_none() {
+            let before = self.runs.bytes();
+            self.runs.push(&self.open, &self.homes);
+            let bytes = self.runs.bytes() - before;
+            if self.memory.as_ref().is_some_and(|memory| !memory.hold(bytes)) {
                 self.spill_or_fail();
             }
         }
+        self.open.clear();
+        self.homes.clear();
     }
 
     fn spill_or_fail(&mut self) {
@@ -157,9 +129,10 @@ impl Share {
         if let (Err(source), Some(memory)) = (spilled, &self.memory) {
             self.failed = Some(FileError::new("write rows to a temporary file in", memory.folder())(source));
         }
-        self.runs = Vec::new();
+        // The rows are let go before others hear of the room.
+        let bytes = std::mem::take(&mut self.runs).bytes();
         if let Some(memory) = &self.memory {
-            memory.give_back(std::mem::take(&mut self.held));
+            memory.give_back(bytes);
         }
     }
 
@@ -175,7 +148,7 @@ impl Share {
         let mut to = BufWriter::with_capacity(WRITE_BYTES, &file);
         for partition in 0..PARTITIONS {
             starts.push(at);
-            for rows in self.runs.iter().map(|run| run.partition(partition)) {
+            for rows in self.runs.partition(partition) {
                 rows.iter().try_for_each(|row| to.write_all(&row.to_le_bytes()))?;
                 at += rows.len() as u64;
             }
@@ -190,7 +163,7 @@ impl Share {
 
     /// Hands out the rows of a partition, in memory and on disk.
     pub(super) fn each(&self, partition: usize, mut each: impl FnMut(u128)) -> io::Result<()> {
-        self.runs.iter().flat_map(|run| run.partition(partition)).for_each(|row| each(*row));
+        self.runs.partition(partition).flatten().for_each(|row| each(*row));
         let Some(file) = &self.file else { return Ok(()) };
         let mut bytes = vec![0u8; READ_ROWS * ROW_BYTES];
         for Spilled(starts) in &self.spilled {
@@ -213,22 +186,17 @@ impl Share {
 
     /// Appends the rows of a partition that are in memory.
     pub(super) fn copy(&self, partition: usize, into: &mut Vec<u128>) {
-        self.runs.iter().for_each(|run| into.extend_from_slice(run.partition(partition)));
+        self.runs.partition(partition).for_each(|rows| into.extend_from_slice(rows));
     }
 
     /// The rows in memory, run by run; of each run, partition by partition.
-    pub(super) fn runs_mut(&mut self) -> impl Iterator<Item = impl Iterator<Item = (usize, &mut [u128])>> {
-        self.runs.iter_mut().map(|Run { rows, starts }| {
-            let lengths = starts.windows(2).map(|two| (two[1] - two[0]) as usize);
-            lengths
-                .enumerate()
-                .scan(&mut **rows, |rest, (partition, length)| rest.split_off_mut(..length).map(|own| (partition, own)))
-        })
+    pub(super) fn each_mut(&mut self) -> impl Iterator<Item = (usize, &mut [u128])> {
+        self.runs.each_mut()
     }
 
     /// How many rows a partition has.
     pub(super) fn rows(&self, partition: usize) -> usize {
-        let in_memory: usize = self.runs.iter().map(|run| run.partition(partition).len()).sum();
+        let in_memory: usize = self.runs.partition(partition).map(<[u128]>::len).sum();
         let on_disk: u64 = self.spilled.iter().map(|Spilled(starts)| starts[partition + 1] - starts[partition]).sum();
         in_memory + on_disk as usize
     }
@@ -242,7 +210,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if let Some(memory) = &self.memory {
-            memory.give_back(self.held);
+            memory.give_back(self.runs.bytes());
         }
     }
 }
