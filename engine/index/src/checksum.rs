@@ -27,6 +27,12 @@ impl Running {
     pub fn finish(self) -> u64 {
         self.0.digest()
     }
+
+    /// The [`digest`] of all of them.
+    #[must_use]
+    pub fn digest(self) -> String {
+        hex(&self.0.digest128().to_be_bytes())
+    }
 }
 
 /// XXH3-128 of the bytes as 32 hexadecimal digits, the digest that names a file.

@@ -167,7 +167,9 @@ impl Folder {
     /// # Errors
     /// When any step fails; then no file of the name appears.
     pub fn publish(&self, name: &str, bytes: &[u8], replace: bool) -> Result<(), FileError> {
-        Draft::new(self, 0)?.publish(name, bytes, replace)
+        let mut draft = Draft::new(self, 0)?;
+        draft.append(bytes)?;
+        draft.publish(name, replace)
     }
 
     /// Flushes the folder, so that files that came or were renamed stay.

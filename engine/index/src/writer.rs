@@ -10,13 +10,12 @@ use crate::build::{
     Batch, DEFAULT_MEMORY_BYTES, Input, Memory, Progress, Purge, Ranking, Rows, Settled, freeze, survey,
 };
 use crate::charter::Charter;
-use crate::checksum::digest;
 use crate::containers::Policy;
 use crate::error::WriteError;
 use crate::files::{Draft, Folder, NamedLock, charter_name, image_name, manifest_name};
 use crate::fold::{Folding, oldest_tick, veil};
 use crate::id::IdType;
-use crate::image::{Image, MAX_SHARD_VISITORS, Shared, WrittenImage};
+use crate::image::{Image, MAX_SHARD_VISITORS, Shared};
 use crate::manifest::{FeedKey, ImageLine, LedgerLine, Manifest, Outcome};
 use crate::membership::{Admission, Circumstances};
 use crate::pseudonym::Key;
@@ -305,7 +304,7 @@ impl Writer {
         progress.stage("freeze", plan.entries);
         let shared = Shared { tick: self.tick(), segments, policy: self.policy() };
         let generation = self.next_generation()?;
-        let store = |shard, image: WrittenImage, file| self.store(generation, shard, &image, file);
+        let store = |shard, image| self.store(generation, shard, image);
         let folder = self.snapshot.folder();
         let images =
             if visitors == 0 { Vec::new() } else { freeze(&input, plan, &shared, &ranks, progress, folder, store)? };
@@ -337,14 +336,14 @@ impl Writer {
         Ok(newest + 1)
     }
 
-    fn store(&self, generation: u64, shard: u32, image: &WrittenImage, draft: Draft) -> Result<ImageLine, WriteError> {
+    fn store(&self, generation: u64, shard: u32, draft: Draft) -> Result<ImageLine, WriteError> {
         let folder = self.snapshot.folder();
-        let digest = digest(&image.bytes);
+        let (bytes, digest) = (draft.bytes(), draft.digest()?);
         let file = image_name(generation, shard, &digest);
-        draft.publish(&file, &image.bytes, true)?;
+        draft.publish(&file, true)?;
         // What the disk gives back, not what was meant to be written.
         Image::open(&folder.join(&file))?.check()?;
-        Ok(ImageLine { file, bytes: image.bytes.len() as u64, digest })
+        Ok(ImageLine { file, bytes, digest })
     }
 
     fn publish(

@@ -44,7 +44,7 @@ pub fn freeze<T: Send>(
     finals: &[Option<u32>],
     progress: &dyn Progress,
     folder: &Folder,
-    store: impl Fn(u32, WrittenImage, Draft) -> Result<T, WriteError> + Sync,
+    store: impl Fn(u32, Draft) -> Result<T, WriteError> + Sync,
 ) -> Result<Vec<T>, WriteError> {
     let per_shard = 1usize << (plan.part_bits - plan.shard_bits);
     let visitors = plan.visitors();
@@ -84,8 +84,7 @@ pub fn freeze<T: Send>(
         }
         let images = wave.into_par_iter().map(|outline| {
             let number = outline.part.number;
-            let (image, file) = freezing.shard(outline)?;
-            store(number, image, file)
+            store(number, freezing.shard(outline)?)
         });
         stored.extend(images.collect::<Result<Vec<T>, WriteError>>()?);
     }
@@ -121,7 +120,7 @@ impl Outline<'_> {
 
 impl Freezing<'_> {
     /// Encodes one wave of steps while the one before is put together.
-    fn shard(&self, outline: Outline<'_>) -> Result<(WrittenImage, Draft), WriteError> {
+    fn shard(&self, outline: Outline<'_>) -> Result<Draft, WriteError> {
         let (geometry, steps) = (outline.geometry(), outline.steps());
         let Outline { part, times, sample, .. } = outline;
         let (times, codes) = times.finish();
@@ -145,8 +144,7 @@ impl Freezing<'_> {
         let (to_disk, records) = sync_channel::<Vec<u8>>(QUEUED_PARTS);
         thread::scope(|scope| {
             // Records, the larger half of an image, are on the disk by the time that the rest is known.
-            let flusher =
-                scope.spawn(move || records.iter().try_for_each(|bytes| file.write_ahead(&bytes)).map(|()| file));
+            let flusher = scope.spawn(move || records.iter().try_for_each(|bytes| file.append(&bytes)).map(|()| file));
             let on = |records| {
                 // Nobody takes them when the disk failed: that comes out below.
                 let _ = to_disk.send(records);
@@ -158,9 +156,11 @@ impl Freezing<'_> {
                 ready = next?;
             }
             drop(to_disk);
-            let image = writer.finish()?;
-            let file = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok((image, file))
+            let WrittenImage { head, tail } = writer.finish()?;
+            let mut file = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            tail.iter().try_for_each(|bytes| file.append(bytes))?;
+            file.write_head(&head)?;
+            Ok(file)
         })
     }
 

@@ -5,6 +5,7 @@ mod blocks;
 mod containers;
 mod cursor;
 mod header;
+mod members;
 mod names;
 mod ordinals;
 mod part;

@@ -15,6 +15,7 @@ use crate::profiles::{self, Profile};
 use crate::time::Tick;
 use crate::times::{Packing, TimeCodes, Times};
 
+use super::members::Members;
 use super::recode::Recode;
 
 /// So many visitors tell which code the gaps of an image get. Pseudonyms are random, so the first are a fair sample.
@@ -69,15 +70,12 @@ impl GapSample {
 /// A part's bytes and what the writer must know of it.
 #[derive(Default)]
 pub struct ImagePart {
-    pub(super) visitors: u32,
     pub(super) entries: u64,
     /// Entries of life > 0.
     pub(super) memberships: u64,
     pub(super) buckets: Vec<BucketStart>,
     pub(super) records: Vec<u8>,
-    /// Rank and ordinal of every entry of life > 0, by ordinal; after a visitor's last one the rank after the last
-    /// segment, which is *everyone*.
-    pub(super) members: Vec<(u32, u32)>,
+    pub(super) members: Members,
 }
 
 impl ImagePart {
@@ -141,7 +139,6 @@ impl<'a> PartWriter<'a> {
         put_varint(&mut self.lengths, (self.profiles.len() - start) as u32);
         self.note_members(entries);
         self.part.entries += entries.len() as u64;
-        self.part.visitors += 1;
     }
 
     /// Appends a visitor of these buckets as a present image has them: the codes of the times are put anew, the gaps are
@@ -171,18 +168,15 @@ impl<'a> PartWriter<'a> {
             self.next_expiry = Some(self.next_expiry.map_or(next, |before| next.min(before)));
         }
         self.part.entries += profile.length() as u64;
-        self.part.visitors += 1;
         known.then_some(())
     }
 
     fn copy_members(&mut self, profile: &Profile<'_>, recode: &Recode<'_>, removals: usize) -> Option<()> {
-        let (ordinal, segments) = (self.part.visitors, self.encoding.segments);
         let members = &mut self.part.members;
-        let (before, mut last) = (members.len(), 0);
+        let mut last = 0;
         if removals == 0 {
-            members.reserve(profile.length() + 1);
             profile.each_rank(|rank| {
-                members.push((rank, ordinal));
+                members.push(rank);
                 last = rank;
             })?;
         } else {
@@ -191,16 +185,13 @@ impl<'a> PartWriter<'a> {
             let mut lives = lives.into_iter();
             profile.each_rank(|rank| {
                 if lives.next() == Some(true) {
-                    members.push((rank, ordinal));
+                    members.push(rank);
                 }
                 last = rank;
             })?;
         }
-        self.part.memberships += (members.len() - before) as u64;
-        if members.len() > before {
-            members.push((segments, ordinal));
-        }
-        (profile.length() == 0 || last < segments).then_some(())
+        self.part.memberships += members.close() as u64;
+        (profile.length() == 0 || last < self.encoding.segments).then_some(())
     }
 
     /// Closes the buckets before that of the visitor.
@@ -214,18 +205,13 @@ impl<'a> PartWriter<'a> {
     }
 
     fn note_members(&mut self, entries: &[(u32, Entry)]) {
-        let ordinal = self.part.visitors;
-        let before = self.part.members.len();
-        let mut next = self.next_expiry;
-        self.part.members.extend(entries.iter().filter(|(_, entry)| !entry.is_removal()).map(|&(rank, entry)| {
+        let (members, mut next) = (&mut self.part.members, self.next_expiry);
+        members.extend(entries.iter().filter(|(_, entry)| !entry.is_removal()).map(|&(rank, entry)| {
             next = Some(next.map_or(entry.expiry, |next| entry.expiry.min(next)));
-            (rank, ordinal)
+            rank
         }));
+        self.part.memberships += members.close() as u64;
         self.next_expiry = next;
-        self.part.memberships += (self.part.members.len() - before) as u64;
-        if self.part.members.len() > before {
-            self.part.members.push((self.encoding.segments, ordinal));
-        }
     }
 
     fn close_bucket(&mut self) {
@@ -235,7 +221,7 @@ impl<'a> PartWriter<'a> {
         for bytes in [&mut self.remainders, &mut self.lengths, &mut self.profiles] {
             part.records.append(bytes);
         }
-        self.start = part.visitors;
+        self.start = part.members.visitors();
         self.bucket += 1;
     }
 

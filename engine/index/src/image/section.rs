@@ -77,6 +77,45 @@ pub struct SectionInfo {
     pub bytes: u64,
 }
 
+/// Lays the sections of a new image out, one after another, for its trailer.
+pub struct Layout {
+    end: usize,
+    table: Vec<u8>,
+}
+
+impl Layout {
+    /// Before the first section, which begins after so many bytes.
+    pub fn after(bytes: usize) -> Self {
+        Self { end: bytes, table: Vec::with_capacity(TRAILER_BYTES) }
+    }
+
+    /// Takes the length and the checksum of the next section. Answers how many zero bytes stand before it.
+    pub fn lay(&mut self, length: usize, checksum: u64) -> usize {
+        let start = self.end.next_multiple_of(SECTION_ALIGNMENT);
+        for number in [start as u64, length as u64, checksum] {
+            self.table.extend_from_slice(&number.to_le_bytes());
+        }
+        let zeros = start - self.end;
+        self.end = start + length;
+        zeros
+    }
+
+    /// Appends the next section to the bytes of those before it.
+    pub fn append(&mut self, section: &[u8], into: &mut Vec<u8>) {
+        let zeros = self.lay(section.len(), checksum(section));
+        into.resize(into.len() + zeros, 0);
+        pieces(section, BREATH_BYTES).for_each(|piece| into.extend_from_slice(piece));
+    }
+
+    /// The trailer, which follows the last section.
+    pub fn trailer(mut self) -> Vec<u8> {
+        let sum = checksum(&self.table);
+        self.table.extend_from_slice(&sum.to_le_bytes());
+        self.table.extend_from_slice(&TRAILER_MAGIC);
+        self.table
+    }
+}
+
 /// Where each section lies, and its checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sections {
@@ -84,22 +123,6 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// Appends the sections' bytes, aligned, and the trailer.
-    pub fn write(parts: [&[u8]; Section::ALL.len()], into: &mut Vec<u8>) {
-        let mut table = Vec::with_capacity(TRAILER_BYTES);
-        for part in parts {
-            into.resize(into.len().next_multiple_of(SECTION_ALIGNMENT), 0);
-            for number in [into.len() as u64, part.len() as u64, checksum(part)] {
-                table.extend_from_slice(&number.to_le_bytes());
-            }
-            pieces(part, BREATH_BYTES).for_each(|piece| into.extend_from_slice(piece));
-        }
-        let sum = checksum(&table);
-        table.extend_from_slice(&sum.to_le_bytes());
-        table.extend_from_slice(&TRAILER_MAGIC);
-        into.extend_from_slice(&table);
-    }
-
     /// Reads and checks the trailer of an image.
     ///
     /// # Errors

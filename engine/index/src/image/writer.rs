@@ -1,7 +1,10 @@
-//! Freezes one shard: parts in, ascending by pseudonym, the bytes of an image out.
+//! Freezes one shard: parts in, ascending by pseudonym, the bytes of an image out. Its records, the larger half, go out as
+//! they come.
 
 use std::sync::Arc;
 
+use crate::breath::{BREATH_BYTES, pieces};
+use crate::checksum::{Running, checksum};
 use crate::containers::Policy;
 use crate::dictionary::{DIRECTORY_ENTRY, Geometry};
 use crate::error::WriteError;
@@ -13,17 +16,17 @@ use super::containers::ContainersWriter;
 use super::header::{HEADER_BYTES, Header};
 use super::names::Names;
 use super::part::{BucketStart, Encoding, ImagePart};
-use super::section::{SECTION_ALIGNMENT, Sections};
+use super::section::{Layout, SECTION_ALIGNMENT};
 
 /// The next expiry of a bucket is at most this many ticks after the time base; a bucket beyond is always looked at.
 pub const EXPIRY_SATURATED: u16 = u16::MAX;
 
-/// An image's bytes and what is in them.
+/// An image but for its records, which were handed on part by part.
 pub struct WrittenImage {
-    /// The file.
-    pub bytes: Vec<u8>,
-    /// The constants.
-    pub header: Header,
+    /// What stands before the records.
+    pub head: Vec<u8>,
+    /// What follows them, one after another.
+    pub tail: [Vec<u8>; 3],
 }
 
 /// What all images of a build share.
@@ -48,7 +51,9 @@ pub struct ImageWriter<'a> {
     /// Segments, times and gaps: the sections before the directory.
     tables: [Vec<u8>; 3],
     directory: Vec<u8>,
-    records: Vec<u8>,
+    /// Bytes of the records so far, and their checksum.
+    records: usize,
+    records_sum: Running,
     expiries: Vec<Option<Tick>>,
     blocks: BlocksWriter,
 }
@@ -71,7 +76,8 @@ impl<'a> ImageWriter<'a> {
             memberships: 0,
             tables,
             directory: Vec::new(),
-            records: Vec::new(),
+            records: 0,
+            records_sum: Running::default(),
             expiries: Vec::with_capacity(encoding.geometry.buckets()),
             blocks: BlocksWriter::new(shared.segments.len() + 1, shared.policy),
         }
@@ -91,19 +97,20 @@ impl<'a> ImageWriter<'a> {
     /// # Errors
     /// When the shard goes beyond a bound of the format.
     pub fn append(&mut self, parts: Vec<ImagePart>, mut on: impl FnMut(Vec<u8>)) -> Result<(), WriteError> {
-        for ImagePart { visitors, entries, memberships, buckets, records, members } in parts {
+        for ImagePart { entries, memberships, buckets, records, members } in parts {
             let geometry = self.encoding.geometry;
             for BucketStart { ordinal, offset, next_expiry } in buckets {
-                let (start, offset) = (self.ordinal + ordinal, self.records.len() + offset);
+                let (start, offset) = (self.ordinal + ordinal, self.records + offset);
                 self.directory.extend_from_slice(&entry(geometry, self.bucket, start, offset)?);
                 self.expiries.push(next_expiry);
                 self.bucket += 1;
             }
-            self.records.extend_from_slice(&records);
+            self.records += records.len();
+            pieces(&records, BREATH_BYTES).for_each(|piece| self.records_sum.update(piece));
             on(records);
             self.memberships += memberships;
-            self.blocks.push(members, visitors);
-            self.ordinal += visitors;
+            self.ordinal += members.visitors();
+            self.blocks.push(members);
             self.entries += entries;
         }
         self.blocks.freeze();
@@ -117,7 +124,7 @@ impl<'a> ImageWriter<'a> {
     pub fn finish(mut self) -> Result<WrittenImage, WriteError> {
         let &Encoding { geometry, gaps, .. } = self.encoding;
         debug_assert_eq!((self.ordinal, self.bucket), (geometry.visitors, geometry.buckets()));
-        self.directory.extend_from_slice(&entry(geometry, self.bucket, self.ordinal, self.records.len())?);
+        self.directory.extend_from_slice(&entry(geometry, self.bucket, self.ordinal, self.records)?);
         let time_base = self.expiries.iter().flatten().min().copied().unwrap_or(Tick::new(0));
         let header = Header {
             tick: self.shared.tick,
@@ -133,14 +140,20 @@ impl<'a> ImageWriter<'a> {
         let expiries: Vec<u8> =
             self.expiries.iter().flat_map(|&next| saturate(next, time_base).to_le_bytes()).collect();
         let ContainersWriter { directory: cardinalities, containers, .. } = self.blocks.finish();
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.records.len() + containers.len());
-        header.write(&mut bytes);
-        let [segments, times, gaps] = &self.tables;
-        Sections::write(
-            [segments, times, gaps, &self.directory, &self.records, &expiries, &cardinalities, &containers],
-            &mut bytes,
-        );
-        Ok(WrittenImage { bytes, header })
+        let (mut head, mut middle) = (Vec::new(), Vec::new());
+        header.write(&mut head);
+        let mut layout = Layout::after(head.len());
+        for section in self.tables.iter().chain([&self.directory]) {
+            layout.append(section, &mut head);
+        }
+        let zeros = layout.lay(self.records, self.records_sum.finish());
+        head.resize(head.len() + zeros, 0);
+        for section in [&expiries, &cardinalities] {
+            layout.append(section, &mut middle);
+        }
+        let zeros = layout.lay(containers.len(), checksum(&containers));
+        middle.resize(middle.len() + zeros, 0);
+        Ok(WrittenImage { head, tail: [middle, containers, layout.trailer()] })
     }
 }
 
