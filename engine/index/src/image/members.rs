@@ -25,7 +25,7 @@ impl Members {
     /// Closes a visitor. Answers how many segments they have.
     pub fn close(&mut self) -> usize {
         let start = self.ends.last().map_or(0, |end| *end as usize);
-        // Parts are thousands of visitors of at most a few thousand segments each.
+        // Parts are some thousand visitors: 2^32 ranks would be 16 GiB of one.
         self.ends.push(self.ranks.len() as u32);
         self.ranks.len() - start
     }
