@@ -12,7 +12,7 @@ pub fn checksum(bytes: &[u8]) -> u64 {
     running.finish()
 }
 
-/// The checksum of bytes that come in pieces.
+/// The checksum or the digest of bytes that come in pieces.
 #[derive(Default)]
 pub struct Running(xxhash_rust::xxh3::Xxh3);
 

@@ -103,6 +103,7 @@ impl Block {
                 put(everyone, ordinal);
             }
         }
+        // The containers need the room.
         drop(self.pieces);
         let ranges = (0..slots).map(|slot| &ordinals[if slot == 0 { 0 } else { ends[slot - 1] }..ends[slot]]);
         let mut containers = ContainersWriter::new(policy);
