@@ -6,19 +6,25 @@
 //!
 //! After half a millisecond or so, and not sooner: a thread that offers its core on a busy one is put behind the others by a
 //! slice each time, so what is short has no breath at all. And a lock that is held through a breath is held for longer: only
-//! a sweep does so, whose result is what others wait for.
+//! a sweep does so, whose result is what others wait for, and a batch of changes, with locks that nobody else writes to.
 
 use std::cell::Cell;
 use std::thread;
 
 /// Visitors between two breaths.
 pub(crate) const BREATH_VISITORS: usize = 256;
+/// Visitors whom a change concerns between two breaths.
+pub(crate) const BREATH_TOUCHED: usize = 64;
 /// Buckets of visitors that a sweep looks at between two breaths.
 pub(crate) const BREATH_BUCKETS: usize = 64;
-/// Bytes between two breaths.
-pub(crate) const BREATH_BYTES: usize = 1 << 20;
+/// Bytes between two breaths. (Memory that is used for the first time takes ten times as long as what was used before.)
+pub(crate) const BREATH_BYTES: usize = 256 << 10;
+/// Names of segments that are read, or gathered, between two breaths.
+pub(crate) const BREATH_NAMES: usize = 1 << 10;
+/// Places of a directory of containers that are read between two breaths.
+pub(crate) const BREATH_SLOTS: usize = 16 << 10;
 /// Pairs of a segment and a visitor that are put in order, or written into containers, between two breaths.
-pub(crate) const BREATH_PAIRS: usize = 64 << 10;
+pub(crate) const BREATH_PAIRS: usize = 16 << 10;
 
 thread_local! {
     static OFFERS: Cell<bool> = const { Cell::new(false) };
@@ -31,7 +37,7 @@ pub fn offer_core() {
 
 /// A breath.
 #[inline]
-pub(crate) fn breathe() {
+pub fn breathe() {
     if OFFERS.get() {
         #[cfg(test)]
         tests::TAKEN.set(tests::TAKEN.get() + 1);
@@ -50,26 +56,27 @@ pub(crate) fn pieces<T>(all: &[T], length: usize) -> impl Iterator<Item = &[T]> 
 }
 
 /// Breathes whenever so many steps were taken.
-pub(crate) struct Stride {
+pub struct Stride {
     length: usize,
     taken: usize,
 }
 
 impl Stride {
     /// Before the first step.
-    pub(crate) fn new(length: usize) -> Self {
+    #[must_use]
+    pub fn new(length: usize) -> Self {
         Self { length, taken: 0 }
     }
 
     /// A step.
     #[inline]
-    pub(crate) fn step(&mut self) {
+    pub fn step(&mut self) {
         self.steps(1);
     }
 
     /// So many steps at once.
     #[inline]
-    pub(crate) fn steps(&mut self, count: usize) {
+    pub fn steps(&mut self, count: usize) {
         self.taken += count;
         if self.taken >= self.length {
             self.taken = 0;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::breath::{BREATH_NAMES, Stride};
 use crate::charter::Charter;
 use crate::error::{FileError, ImageError, OpenError};
 use crate::files::{Folder, charter_name, manifest_name};
@@ -279,9 +280,11 @@ fn check_place(image: &Image, shard: u32, manifest: &Manifest, bytes: u64) -> Re
 
 fn collect_segments(shards: &[Shard]) -> Vec<SegmentInfo> {
     let mut segments: BTreeMap<&str, SegmentInfo> = BTreeMap::new();
+    let mut stride = Stride::new(BREATH_NAMES);
     for shard in shards {
         let names = shard.image().names();
         for ((name, source), members) in names.names().iter().zip(names.sources()).zip(shard.image().members()) {
+            stride.step();
             let fresh = || SegmentInfo { name: Arc::clone(name), source: Arc::clone(source), memberships: 0 };
             segments.entry(name).or_insert_with(fresh).memberships += u64::from(members);
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
+use usher_index::breath::offer_core;
 use usher_index::state::MAX_COMMIT_CHANGES;
 use usher_index::{Segment, State};
 use usher_loader::clock::Clock;
@@ -82,6 +83,7 @@ impl Keeper {
         let desk = Desk { shared: shared.clone(), live, clock };
         let thread = thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             yield_a_little();
+            offer_core();
             let ended = catch_unwind(AssertUnwindSafe(|| desk.work(&tasks)));
             desk.shared.ended.store(true, Ordering::Release);
             match ended {

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, PoisonError};
 
+use usher_index::breath::breathe;
 use usher_index::segments::LOOKALIKE_PREFIX;
-use usher_index::{NoiseKey, Overlay, SegmentInfo, Time};
+use usher_index::{NoiseKey, Overlay, SegmentInfo, Tick, Time};
 
 use super::served::Served;
 use crate::ask::AskError;
@@ -70,6 +71,25 @@ pub fn known(served: &Served, prefix: &str, now: Time, key: &NoiseKey) -> Result
     Ok(segments)
 }
 
+/// Counts every segment for [`known`] on a thread that yields: nobody waits for it, and whoever asks meanwhile counts, too.
+///
+/// # Errors
+/// When an image is damaged.
+pub fn count_ahead(served: &Served, now: Time, key: &NoiseKey) -> Result<(), AskError> {
+    let tick = served.snapshot.tick().floor(now);
+    let kept = || served.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_known = |kept: &Option<(Tick, Arc<[Counted]>)>| kept.as_ref().is_some_and(|(at, _)| *at >= tick);
+    if is_known(&kept()) {
+        return Ok(());
+    }
+    let sizes = count_all(served, now, key)?;
+    let mut kept = kept();
+    if !is_known(&kept) {
+        *kept = Some((tick, sizes));
+    }
+    Ok(())
+}
+
 /// Every segment as the images alone have it, counted once a tick. Whoever asks first counts, the others wait for it.
 fn sizes(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, AskError> {
     let tick = served.snapshot.tick().floor(now);
@@ -77,13 +97,18 @@ fn sizes(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, A
     if let Some((_, sizes)) = kept.as_ref().filter(|(at, _)| *at == tick) {
         return Ok(Arc::clone(sizes));
     }
+    let sizes = count_all(served, now, key)?;
+    *kept = Some((tick, Arc::clone(&sizes)));
+    Ok(sizes)
+}
+
+fn count_all(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, AskError> {
     let nothing = Overlay::default();
     let size = |segment: &SegmentInfo| {
+        breathe();
         let expr = Expr::Segment(segment.name.to_string());
         let visitors = count_images(&served.snapshot, &expr, now)?;
         counted(&served.snapshot, &nothing, &expr, visitors, now, key)
     };
-    let sizes: Arc<[Counted]> = served.snapshot.segments().iter().map(size).collect::<Result<_, AskError>>()?;
-    *kept = Some((tick, Arc::clone(&sizes)));
-    Ok(sizes)
+    served.snapshot.segments().iter().map(size).collect()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use usher_index::breath::Stride;
 use usher_index::state::{Record, Shelf};
 use usher_index::{NoiseKey, State, Time};
 use usher_loader::clock::Clock;
@@ -13,7 +14,7 @@ use usher_loader::time;
 
 use super::keeper::Keeper;
 use super::served::{Live, Served};
-use super::sizes::known;
+use super::sizes::{count_ahead, known};
 use super::wish::Wish;
 use super::yielding::yielding;
 use crate::ask::AskError;
@@ -22,8 +23,10 @@ use crate::ask::discreet::discreet;
 
 /// Days that are kept.
 pub const MAX_DAYS: usize = 100;
-/// Names that are written in one commit.
-const NAMES_A_COMMIT: usize = 500;
+/// Names that are written in one commit, during which lookups may wait.
+const NAMES_A_COMMIT: usize = 100;
+/// Names whose points are read between two breaths.
+const NAMES_A_BREATH: usize = 64;
 /// Seconds of a day.
 const DAY_SECS: i64 = 86_400;
 /// The record that names the last day that was measured.
@@ -85,6 +88,7 @@ async fn write(keeper: &Keeper, records: Vec<Record>, today: u32) {
 fn records(live: &Live, state: &State, today: u32, now: Time) -> Result<Vec<Record>, AskError> {
     let served = live.hold();
     let (key, floor) = (served.key.noise_key(), served.snapshot.charter().house().size_floor);
+    count_ahead(&served, now, &key)?;
     let mut sizes: Vec<(String, Disclosed)> = known(&served, "", now, &key)?
         .into_iter()
         .map(|segment| (segment_key(&segment.name), Disclosed::of(segment.set, floor, &key)))
@@ -99,7 +103,9 @@ fn records(live: &Live, state: &State, today: u32, now: Time) -> Result<Vec<Reco
     for (name, expression) in audiences {
         sizes.push((name, size(&served, &expression, now, &key, floor)?));
     }
+    let mut stride = Stride::new(NAMES_A_BREATH);
     let record = |(name, size): (String, Disclosed)| {
+        stride.step();
         let bytes = state.record(Shelf::Trend, &name).ok().flatten().unwrap_or_default();
         Record { shelf: Shelf::Trend, key: name, value: Some(with_point(bytes, today, size)) }
     };

@@ -5,7 +5,7 @@
 //! the sparse kind, how many of its bytes are not zero (u16).
 
 use crate::bits::BLOCK;
-use crate::breath::{BREATH_BYTES, BREATH_PAIRS, Stride, pieces};
+use crate::breath::{BREATH_BYTES, BREATH_PAIRS, BREATH_SLOTS, Stride, pieces};
 use crate::bytes::{Cursor, put_varint};
 use crate::containers::{self, Container, Kind, Policy, fixed_size, map_bytes};
 
@@ -62,8 +62,10 @@ impl BlockDirectory {
         let mut cursor = Cursor::new(bytes);
         let mut start = 0u64;
         let mut blocks = Vec::new();
+        let mut stride = Stride::new(BREATH_SLOTS);
         for first in (0..visitors).step_by(BLOCK as usize) {
             start = start.next_multiple_of(BITMAP_ALIGNMENT as u64);
+            stride.steps(slots);
             let block = Self::read(&mut cursor, slots, (visitors - first).min(BLOCK), policy, start)?;
             start = block.end;
             blocks.push(block);

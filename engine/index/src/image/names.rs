@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::breath::{BREATH_NAMES, Stride};
 use crate::bytes::{Cursor, put_text, put_varint};
 use crate::segments::is_segment_name;
 
@@ -53,7 +54,11 @@ impl Names {
     #[must_use]
     pub fn read(bytes: &[u8], segments: u32) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
-        let name = |cursor: &mut Cursor<'_>| cursor.text().filter(|name| is_segment_name(name)).map(Arc::from);
+        let mut stride = Stride::new(BREATH_NAMES);
+        let mut name = |cursor: &mut Cursor<'_>| {
+            stride.step();
+            cursor.text().filter(|name| is_segment_name(name)).map(Arc::from)
+        };
         let all: Vec<Arc<str>> = (0..segments).map(|_| name(&mut cursor)).collect::<Option<_>>()?;
         let mut names = Self::default();
         let mut all = all.into_iter();

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use crate::entry::Entry;
 use crate::id::Pid;
 
-use super::names::{Interner, Name};
+use super::names::Name;
 
 /// How many parts the table has, a power of two: more than threads that look up at once.
 const PARTS: usize = 64;
@@ -31,15 +31,6 @@ pub struct Held {
     pub name: Arc<Name>,
     /// From when until when.
     pub entry: Entry,
-}
-
-impl Touched {
-    /// A visitor with these entries, in any order.
-    pub(super) fn of(mut entries: Vec<(u32, Entry)>, names: &Interner) -> Self {
-        entries.sort_unstable_by(|&(a, _), &(b, _)| names.compare(a, b));
-        let held = |(number, entry)| Held { name: Arc::clone(&names.names()[number as usize]), entry };
-        Self { opted_out: false, entries: entries.into_iter().map(held).collect() }
-    }
 }
 
 /// The table.

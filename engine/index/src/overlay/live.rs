@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use crate::entry::Entry;
 use crate::id::Pid;
 use crate::time::Tick;
 
-use super::answers::Touched;
+use super::answers::{Held, Touched};
 use super::names::Name;
 use super::sets::{Incoming, Sets};
 
-/// So many visitors go into the sets at once, some milliseconds' work: together, because it is the way to a set that takes
-/// the time; no more, because whoever asks for many visitors, and whoever commits, waits. (Tests have few visitors.)
-const STEP: usize = if cfg!(test) { 7 } else { 512 };
+/// So many visitors go into the sets at once, half a millisecond's work or so: together, because it is the way to a set that
+/// takes the time (512 at once take a tenth or a fifth less); no more, because whoever asks for many visitors, and whoever commits,
+/// waits, and between two steps is a breath. (Tests have few visitors.)
+const STEP: usize = if cfg!(test) { 7 } else { 32 };
 /// Estimated bytes of a touched visitor without entries: three places in hash tables, the record, allocations.
 const VISITOR_BYTES: usize = 3 * 40 + size_of::<Record>() + 64;
 /// Estimated bytes of an entry beside itself: a place in a set.
@@ -41,30 +41,21 @@ pub(super) struct Live {
 
 struct Record {
     pid: Pid,
-    /// Sorted by number.
-    before: Box<[(u32, Entry)]>,
+    /// Sorted by the UTF-8 bytes of the names, as what the visitor has now.
+    before: Box<[Held]>,
     after: Arc<Touched>,
 }
 
 impl Record {
-    fn after(&self) -> impl Iterator<Item = (u32, Entry)> {
-        numbered(&self.after)
-    }
-
     /// When the first of what is live at a tick ends, as the images say or as it is.
     fn first_end(&self, tick: Tick) -> Option<Tick> {
-        first_end(self.before.iter().copied().chain(self.after()), tick)
+        first_end(self.before.iter().chain(&self.after.entries), tick)
     }
 
     fn bytes(&self) -> usize {
-        let before = size_of::<(u32, Entry)>() + PLACE_BYTES;
-        let after = size_of::<super::Held>() + PLACE_BYTES;
-        VISITOR_BYTES + self.before.len() * before + self.after.entries.len() * after
+        let entries = self.before.len() + self.after.entries.len();
+        VISITOR_BYTES + entries * (size_of::<Held>() + PLACE_BYTES)
     }
-}
-
-fn numbered(touched: &Touched) -> impl Iterator<Item = (u32, Entry)> {
-    touched.entries.iter().map(|held| (held.name.number, held.entry))
 }
 
 impl Live {
@@ -90,15 +81,12 @@ impl Live {
 
     /// When a visitor's entry of a segment was observed, as the images say.
     pub(super) fn observed_before(&self, ordinal: u32, number: u32) -> Option<Tick> {
-        let before = &self.records.get(ordinal as usize)?.before;
-        let place = before.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        before.get(place).map(|(_, entry)| entry.observed)
+        observed(&self.records.get(ordinal as usize)?.before, number)
     }
 
     /// When a visitor's entry of a segment was observed, as it is.
     pub(super) fn observed_after(&self, ordinal: u32, number: u32) -> Option<Tick> {
-        let mut after = self.records.get(ordinal as usize)?.after();
-        after.find(|(held, _)| *held == number).map(|(_, entry)| entry.observed)
+        observed(&self.records.get(ordinal as usize)?.after.entries, number)
     }
 
     pub(super) fn number(&self, name: &str) -> Option<u32> {
@@ -122,7 +110,7 @@ impl Live {
     }
 
     /// Adds the next visitor, who is put into the sets later.
-    pub(super) fn add(&mut self, pid: Pid, before: Box<[(u32, Entry)]>, after: Arc<Touched>) {
+    pub(super) fn add(&mut self, pid: Pid, before: Box<[Held]>, after: Arc<Touched>) {
         let record = Record { pid, before, after };
         self.bytes += record.bytes();
         self.records.push(record);
@@ -136,8 +124,8 @@ impl Live {
         self.bytes += record.bytes();
         let Some(tick) = self.tick.filter(|_| (ordinal as usize) < self.placed) else { return };
         self.after.change(ordinal, &old, &record.after, tick);
-        let known = first_end(record.before.iter().copied().chain(numbered(&old)), tick);
-        let end = first_end(record.after(), tick);
+        let known = first_end(record.before.iter().chain(&old.entries), tick);
+        let end = first_end(&record.after.entries, tick);
         if let Some(end) = end.filter(|end| known.is_none_or(|known| *end < known)) {
             self.wheel.entry(end).or_default().push(ordinal);
         }
@@ -178,8 +166,8 @@ impl Live {
         let (mut before, mut after) = (Incoming::default(), Incoming::default());
         for ordinal in self.placed..until {
             let (record, ordinal) = (&self.records[ordinal], ordinal as u32);
-            before.add(ordinal, record.before.iter().copied(), tick);
-            after.add(ordinal, record.after(), tick);
+            before.add(ordinal, &record.before, tick);
+            after.add(ordinal, &record.after.entries, tick);
             if let Some(end) = record.first_end(tick) {
                 self.wheel.entry(end).or_default().push(ordinal);
             }
@@ -193,8 +181,8 @@ impl Live {
         while let Some(first) = self.wheel.first_entry().filter(|first| *first.key() <= tick) {
             for ordinal in first.remove() {
                 let record = &self.records[ordinal as usize];
-                self.before.bury(ordinal, record.before.iter().copied(), tick);
-                self.after.bury(ordinal, record.after(), tick);
+                self.before.bury(ordinal, &record.before, tick);
+                self.after.bury(ordinal, &record.after.entries, tick);
                 // It lies after `tick`: nobody comes round twice.
                 if let Some(end) = record.first_end(tick) {
                     self.wheel.entry(end).or_default().push(ordinal);
@@ -205,6 +193,11 @@ impl Live {
 }
 
 /// When the first of the entries that are live at a tick ends.
-fn first_end(entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) -> Option<Tick> {
-    entries.filter(|(_, entry)| entry.live(tick)).map(|(_, entry)| entry.expiry).min()
+fn first_end<'h>(entries: impl IntoIterator<Item = &'h Held>, tick: Tick) -> Option<Tick> {
+    entries.into_iter().map(|held| held.entry).filter(|entry| entry.live(tick)).map(|entry| entry.expiry).min()
+}
+
+/// When the entry of a segment was observed.
+fn observed(entries: &[Held], number: u32) -> Option<Tick> {
+    entries.iter().find(|held| held.name.number == number).map(|held| held.entry.observed)
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::bars::Bars;
+use crate::breath::{BREATH_TOUCHED, Stride, breathe};
 use crate::change::Change;
 use crate::error::ImageError;
 use crate::id::Pid;
@@ -101,7 +102,9 @@ impl Overlay {
         mut brought: BTreeMap<Pid, Brought>,
         changes: &[Change],
     ) -> Result<(), ImageError> {
+        let mut stride = Stride::new(BREATH_TOUCHED);
         for (&pid, of) in &mut brought {
+            stride.step();
             if !writer.ordinals.contains_key(&pid) {
                 of.before = writer.read(snapshot, pid)?;
             }
@@ -111,7 +114,10 @@ impl Overlay {
         let mut bars = write_lock(&self.bars);
         changes.iter().for_each(|&change| bars.apply(change));
         let bars = RwLockWriteGuard::downgrade(bars);
-        let settle = |(pid, of)| (pid, writer.settle(&self.answers, &bars, pid, of));
+        let settle = |(pid, of)| {
+            stride.step();
+            (pid, writer.settle(&self.answers, &bars, pid, of))
+        };
         let settled: Vec<(Pid, Settled)> = brought.into_iter().map(settle).collect();
         drop(bars);
         let mut live = write_lock(&self.live);
@@ -130,11 +136,14 @@ impl Overlay {
             };
             self.answers.set(pid, answer);
         }
-        // Between two steps others have their turn.
-        while live.is_behind() {
+        let mut is_behind = live.is_behind();
+        drop(live);
+        while is_behind {
+            // Others have their turn.
+            breathe();
+            let mut live = write_lock(&self.live);
             live.place_some();
-            drop(live);
-            live = write_lock(&self.live);
+            is_behind = live.is_behind();
         }
         Ok(())
     }
@@ -205,6 +214,8 @@ impl Overlay {
             if live.is_at(tick) {
                 return View(RwLockWriteGuard::downgrade(live));
             }
+            drop(live);
+            breathe();
         }
     }
 

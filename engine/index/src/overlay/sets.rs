@@ -5,10 +5,9 @@ use std::iter::Peekable;
 
 use roaring::RoaringBitmap;
 
-use crate::entry::Entry;
 use crate::time::Tick;
 
-use super::answers::Touched;
+use super::answers::{Held, Touched};
 use super::names::Name;
 
 /// The live members of every segment, by number, and the visitors who have any.
@@ -28,10 +27,10 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// Adds what is live of a visitor; visitors come in the order of their ordinals.
-    pub(super) fn add(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
+    pub(super) fn add(&mut self, ordinal: u32, entries: &[Held], tick: Tick) {
         let before = self.places.len();
-        let live = entries.filter(|(_, entry)| entry.live(tick));
-        self.places.extend(live.map(|(number, _)| u64::from(number) << u32::BITS | u64::from(ordinal)));
+        let live = entries.iter().filter(|held| held.entry.live(tick));
+        self.places.extend(live.map(|held| u64::from(held.name.number) << u32::BITS | u64::from(ordinal)));
         if self.places.len() > before {
             self.visitors.push(ordinal);
         }
@@ -94,12 +93,12 @@ impl Sets {
     }
 
     /// Takes a visitor out where nothing is live any more.
-    pub(super) fn bury(&mut self, ordinal: u32, entries: impl Iterator<Item = (u32, Entry)>, tick: Tick) {
+    pub(super) fn bury(&mut self, ordinal: u32, entries: &[Held], tick: Tick) {
         let mut left = false;
-        for (number, entry) in entries {
-            if entry.live(tick) {
+        for held in entries {
+            if held.entry.live(tick) {
                 left = true;
-            } else if let Some(members) = self.members.get_mut(number as usize) {
+            } else if let Some(members) = self.members.get_mut(held.name.number as usize) {
                 members.remove(ordinal);
             }
         }

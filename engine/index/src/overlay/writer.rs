@@ -11,7 +11,7 @@ use crate::id::Pid;
 use crate::image::Section;
 use crate::snapshot::Snapshot;
 
-use super::answers::{Answers, PidHasher, Touched};
+use super::answers::{Answers, Held, PidHasher, Touched};
 use super::names::Interner;
 
 /// A rank whose name has no number here yet.
@@ -24,7 +24,7 @@ pub(super) struct Writer {
     numbers: Vec<Vec<u32>>,
     pub(super) ordinals: HashMap<Pid, u32, BuildHasherDefault<PidHasher>>,
     /// What visitors who opted out had, by ordinal: of this they get back what was observed after they revoke.
-    hidden: HashMap<u32, Vec<(u32, Entry)>>,
+    hidden: HashMap<u32, Vec<Held>>,
     /// What every visitor has who opted out.
     pub(super) opted_out: Arc<Touched>,
 }
@@ -41,7 +41,7 @@ impl Default for Writer {
 #[derive(Default)]
 pub(super) struct Brought {
     pub(super) rows: Vec<(u32, Entry)>,
-    /// What the images say, of a visitor who was not touched before; sorted.
+    /// What the images say, of a visitor who was not touched before.
     pub(super) before: Vec<(u32, Entry)>,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Settled {
     },
     /// Touched for the first time.
     New {
-        before: Vec<(u32, Entry)>,
+        before: Vec<Held>,
         after: Arc<Touched>,
     },
     Changed {
@@ -63,7 +63,7 @@ pub(super) enum Settled {
 }
 
 impl Writer {
-    /// What the images say of a visitor, sorted by number.
+    /// What the images say of a visitor.
     pub(super) fn read(&mut self, snapshot: &Snapshot, pid: Pid) -> Result<Vec<(u32, Entry)>, ImageError> {
         let mut entries = Vec::new();
         let at = snapshot.shard_number(pid);
@@ -88,32 +88,30 @@ impl Writer {
                 }
             };
         }
-        entries.sort_unstable_by_key(|(number, _)| *number);
         Ok(entries)
     }
 
     pub(super) fn settle(&mut self, answers: &Answers, bars: &Bars, pid: Pid, of: Brought) -> Settled {
-        let Brought { rows, before } = of;
         let known = self.ordinals.get(&pid).copied();
-        let mut entries = match known {
-            Some(ordinal) => self.hidden.remove(&ordinal).unwrap_or_else(|| entries_of(answers, pid)),
-            None => before.clone(),
-        };
-        entries.extend(rows);
-        merge(&mut entries);
+        let (before, rows) = (merge(&[], of.before, &self.names), of.rows);
+        let hidden = known.and_then(|ordinal| self.hidden.remove(&ordinal));
+        let touched = known.filter(|_| hidden.is_none()).and_then(|_| answers.get(pid));
+        let held = hidden.as_deref().or(touched.as_deref().map(|touched| &*touched.entries)).unwrap_or(&before);
+        let mut entries = merge(held, rows, &self.names);
         let opted_out = bars.opted_out(pid);
-        let hidden = if opted_out { entries.clone() } else { Vec::new() };
-        bars.retain(pid, &mut entries);
-        if known.is_none() && hidden.is_empty() && entries == before {
+        if let Some(at) = bars.erased(pid).filter(|_| !opted_out) {
+            entries.retain(|held| held.entry.observed > at);
+        }
+        if known.is_none() && entries == *if opted_out { &[][..] } else { &before } {
             return Settled::Untouched { opted_out };
         }
         // The bound of bytes comes long before 2^32 visitors.
         let ordinal = known.unwrap_or(self.ordinals.len() as u32);
         let after = if opted_out {
-            self.hidden.insert(ordinal, hidden);
+            self.hidden.insert(ordinal, entries);
             Arc::clone(&self.opted_out)
         } else {
-            Arc::new(Touched::of(entries, &self.names))
+            Arc::new(Touched { opted_out, entries: entries.into() })
         };
         if known.is_some() {
             return Settled::Changed { ordinal, after };
@@ -123,20 +121,20 @@ impl Writer {
     }
 }
 
-/// What a touched visitor has, by number.
-fn entries_of(answers: &Answers, pid: Pid) -> Vec<(u32, Entry)> {
-    let touched = answers.get(pid).unwrap_or_default();
-    touched.entries.iter().map(|held| (held.name.number, held.entry)).collect()
-}
-
-/// Sorts by number, and leaves one entry of each.
-fn merge(entries: &mut Vec<(u32, Entry)>) {
-    entries.sort_unstable_by_key(|(number, _)| *number);
-    entries.dedup_by(|again, kept| {
-        let same = again.0 == kept.0;
-        if same {
-            kept.1 = kept.1.merge(again.1);
+/// What a visitor has, sorted by name, with what comes, in any order: one entry of each name, in the order of names.
+fn merge(held: &[Held], mut rows: Vec<(u32, Entry)>, names: &Interner) -> Vec<Held> {
+    rows.sort_unstable_by(|&(a, _), &(b, _)| names.compare(a, b));
+    let (mut merged, mut rest) = (Vec::with_capacity(held.len() + rows.len()), held);
+    for (number, entry) in rows {
+        let (before, after) =
+            rest.split_at(rest.partition_point(|held| names.compare(held.name.number, number).is_le()));
+        merged.extend_from_slice(before);
+        rest = after;
+        match merged.last_mut().filter(|last: &&mut Held| last.name.number == number) {
+            Some(same) => same.entry = same.entry.merge(entry),
+            None => merged.push(Held { name: Arc::clone(&names.names()[number as usize]), entry }),
         }
-        same
-    });
+    }
+    merged.extend_from_slice(rest);
+    merged
 }
