@@ -147,6 +147,9 @@ enum Command {
     Answer {
         /// Bytes of the answer
         bytes: usize,
+        /// Meanwhile append 4 KiB so many times a second to a file in this folder, and flush each time
+        #[arg(default_value_t = 0)]
+        flushes: u32,
     },
     /// Write `feed.tsv` of N synthetic visitors, about 30 rows each: uuid, segment, expiry
     Workload {
@@ -308,7 +311,7 @@ fn main() -> Result<()> {
             let args = std::iter::once("usher-engine".to_owned()).chain(args);
             exit(usher_engine::run(args, &mut out, &mut io::stderr()).into())
         }
-        Command::Answer { bytes } => serve::answer::run(bytes, &mut out),
+        Command::Answer { bytes, flushes } => serve::answer::run(bytes, flushes, &mut out),
         Command::Workload { visitors, dir, shuffled } => feed_file::write(visitors, &dir, shuffled, &mut out).map(drop),
     }
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::scenes::{GOAL_MICROS, Happened, Measured, QUANTILES, SCENES, Scene, Seen};
 use super::server::Host;
@@ -34,6 +34,8 @@ const OPT_OUTS: [usize; 2] = [500, 16];
 /// Sizes a second, and callers: one alone would wait for itself. (Who sends rows waits for each answer: more of them than
 /// a core has time for are turned away.)
 const SIZES: [usize; 2] = [20, 4];
+/// Flushes a second beside a static answer, of 4 KiB each: as many as so many opt-outs take at most, two each.
+const FLUSHES: usize = 2 * OPT_OUTS[0];
 /// The size that is asked for.
 const QUESTION: &str = r#"{"expression":"(\"10500\" or \"10501\") and not \"12000\"","exact":true}"#;
 /// How long a server is left alone before it is measured.
@@ -82,13 +84,19 @@ pub(super) fn run(index: &Index, plan: &Plan, cast: &Cast, out: &mut dyn Write) 
     )?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|")?;
     if let Some(program) = &plan.server {
-        let mut seen = Seen::default();
-        for _ in 0..plan.rounds[1] {
-            let command = on_core(plan.core, program.as_os_str());
-            let (child, address) = listening(command, &["answer", &size.to_string()])?;
-            idle(&child, address, plan, &requests, rate, &mut seen)?;
+        for (flushes, beside) in [(0, "alone".to_owned()), (FLUSHES, format!("beside {FLUSHES} bare flushes a second"))]
+        {
+            let mut seen = Seen::default();
+            for _ in 0..plan.rounds[1] {
+                let mut command = on_core(plan.core, program.as_os_str());
+                // Where the servers of the scenes have their folders.
+                command.current_dir(std::path::absolute(&index.path)?.parent().context("the folder of the index")?);
+                let (child, address) = listening(command, &["answer", &size.to_string(), &flushes.to_string()])?;
+                idle(&child, address, plan, &requests, rate, &mut seen)?;
+            }
+            writeln!(out, "| a static answer of hyper, {beside} {}", seen.line())?;
+            out.flush()?;
         }
-        writeln!(out, "| a static answer of hyper, alone {}", seen.line())?;
     }
     let mut last = String::new();
     for scene in SCENES {

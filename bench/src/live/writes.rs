@@ -11,11 +11,10 @@ use super::{Cast, NEVER, PATIENCE, Plan, Table, opt_out, quantile, spread};
 use crate::client::{Load, Protocol};
 use crate::lookup::{Index, Spread, now};
 use crate::rng::Rng;
+use crate::serve::answer::APPEND_BYTES;
 use crate::wire::{Wire, get, post};
 use crate::workload::SEED;
 
-/// Bytes of the bare append.
-const APPEND_BYTES: usize = 4_096;
 /// The durable opt-out may take so many times as long as that.
 const GOAL_TIMES: f64 = 3.0;
 /// Callers that opt out, or send single rows, at once.

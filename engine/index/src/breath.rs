@@ -86,7 +86,7 @@ impl Stride {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     thread_local! {
@@ -94,7 +94,8 @@ mod tests {
         pub(super) static TAKEN: Cell<usize> = const { Cell::new(0) };
     }
 
-    fn taken(walk: impl FnOnce()) -> usize {
+    /// How many breaths a walk took.
+    pub(crate) fn taken(walk: impl FnOnce()) -> usize {
         let before = TAKEN.get();
         walk();
         TAKEN.get() - before

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
+use crate::breath::offer_core;
+use crate::breath::tests::taken;
 use crate::build::{Batch, NoProgress};
 use crate::entry::Entry;
 use crate::id::{IdType, VisitorId};
@@ -324,4 +326,24 @@ fn counts_and_batch_lookups_see_all_of_a_batch_or_nothing() {
         readers.into_iter().for_each(|reader| reader.join().expect("no reader failed"));
     });
     assert!(seen.into_inner() >= SEEN, "readers saw the overlay change");
+}
+
+#[test]
+fn a_batch_of_many_visitors_has_breaths_before_it_is_visible_and_after() {
+    let dir = tempfile::tempdir().expect("room");
+    let (snapshot, overlay) = (Snapshot::open(dir.path(), None).expect("empty"), Overlay::default());
+    let entry = Entry { observed: Tick::new(NOW), expiry: Tick::new(NOW + 1) };
+    let rows = |first: u128, count: usize| -> Vec<Change> {
+        let pids = (first..).take(count).map(Pid::from_bits);
+        pids.map(|pid| Change::Row { pid, segment: 100, entry }).collect()
+    };
+    let visitors = 10 * BREATH_TOUCHED;
+    let apply = |rows: &[Change]| taken(|| overlay.apply(&snapshot, &name, rows).expect("a known name"));
+    offer_core();
+    assert_eq!(apply(&rows(0, visitors)), 20, "they are read, and then settled");
+    let many = taken(|| assert_eq!(overlay.at(Tick::new(NOW)).after().everyone().len(), visitors as u64));
+    assert!((50..200).contains(&many), "{many} breaths on the way into the sets");
+    let steps = apply(&rows(1 << 40, visitors)) - 20;
+    assert!(steps.abs_diff(many) <= 2, "{steps} and {many}: who asks and who brings go by the same steps");
+    assert!(apply(&rows(1 << 50, 1)) <= 1, "what is short has none");
 }
