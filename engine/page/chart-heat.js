@@ -9,8 +9,8 @@ const MARGIN = 30;
 const GAP = 2;
 
 /** From these shares on the figure changes its colour, in the dark scheme and in the light one; see charts.css. */
-const MIDDLING = 0.557;
-const DEEP = 0.737;
+const MIDDLING = 0.57;
+const DEEP = 0.72;
 
 /** `matrix[row][column]` is `{ visitors, share }`, or null where the answer was withheld. Sets are numbered from 1. */
 export function heat(names, matrix) {

@@ -39,11 +39,27 @@ MISSED = """() => [...document.querySelectorAll('a[href], button, input, select,
     .filter(e => !window.reached?.has(e)).map(e => e.outerHTML.slice(0, 120))"""
 
 
+# Heat maps with a figure on every depth of tint, beside the one that is there.
+EVERY_SHARE = """async () => {
+    const { heat } = await import('/page/chart-heat.js');
+    const [sides, maps] = [10, 5];
+    const shares = sides * sides * maps - 1;
+    const cell = (map, x, y) => ({ visitors: { exact: 1000 }, share: ((map * sides + y) * sides + x) / shares });
+    const range = count => [...Array(count).keys()];
+    const all = range(maps).map(map => heat(range(sides).map(String), range(sides).map(y => range(sides).map(x => cell(map, x, y)))));
+    all.forEach(map => map.querySelector('pattern').remove());
+    document.querySelector('.heat').after(...all);
+    return document.querySelectorAll('.heat .figure').length;
+}"""
+
+
 def audit(walk, page, tag):
     for name, where in VIEWS.items():
         walk.go(where, page)
         if name == "audience":
             page.locator(".answer .big").filter(has_text="0").wait_for()
+        if name == "overlap":
+            assert page.evaluate(EVERY_SHARE) > 400
         faults = page.evaluate(AUDIT)
         assert not faults, f"{name}, {tag}: " + "; ".join(faults[:8])
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
