@@ -17,7 +17,7 @@ pub(crate) const BREATH_VISITORS: usize = 256;
 pub(crate) const BREATH_TOUCHED: usize = 64;
 /// Buckets of visitors that a sweep looks at between two breaths.
 pub(crate) const BREATH_BUCKETS: usize = 64;
-/// Bytes between two breaths. (Memory that is used for the first time takes ten times as long as what was used before.)
+/// Bytes between two breaths. (To copy into memory that is used for the first time takes longest: the system clears it.)
 pub(crate) const BREATH_BYTES: usize = 256 << 10;
 /// Names of segments that are read, or gathered, between two breaths.
 pub(crate) const BREATH_NAMES: usize = 1 << 10;
@@ -37,7 +37,7 @@ pub fn offer_core() {
 
 /// A breath.
 #[inline]
-pub fn breathe() {
+pub(crate) fn breathe() {
     if OFFERS.get() {
         #[cfg(test)]
         tests::TAKEN.set(tests::TAKEN.get() + 1);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use usher_index::breath::breathe;
+use usher_index::breath::Stride;
 use usher_index::segments::LOOKALIKE_PREFIX;
 use usher_index::{NoiseKey, Overlay, SegmentInfo, Tick, Time};
 
@@ -13,6 +13,9 @@ use crate::ask::discreet::counted;
 use crate::ask::expr::Expr;
 use crate::ask::size::count_images;
 use crate::ask::touched::Change;
+
+/// Segments that are counted between two breaths.
+const SEGMENTS_A_BREATH: usize = 4;
 
 /// A segment with its members.
 pub struct Known {
@@ -103,9 +106,9 @@ fn sizes(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, A
 }
 
 fn count_all(served: &Served, now: Time, key: &NoiseKey) -> Result<Arc<[Counted]>, AskError> {
-    let nothing = Overlay::default();
+    let (nothing, mut stride) = (Overlay::default(), Stride::new(SEGMENTS_A_BREATH));
     let size = |segment: &SegmentInfo| {
-        breathe();
+        stride.step();
         let expr = Expr::Segment(segment.name.to_string());
         let visitors = count_images(&served.snapshot, &expr, now)?;
         counted(&served.snapshot, &nothing, &expr, visitors, now, key)

@@ -13,9 +13,9 @@ use super::answers::{Held, Touched};
 use super::names::Name;
 use super::sets::{Incoming, Sets};
 
-/// So many visitors go into the sets at once, half a millisecond's work or so: together, because it is the way to a set that
-/// takes the time (512 at once take a tenth or a fifth less); no more, because whoever asks for many visitors, and whoever commits,
-/// waits, and between two steps is a breath. (Tests have few visitors.)
+/// So many visitors go into the sets at once, half a millisecond's work or so: together, because it is the way to a set
+/// that takes the time; no more, because whoever asks for many visitors, and whoever commits, waits, and between two steps
+/// is a breath. (512 at once take a tenth or a fifth less in all. Tests have few visitors.)
 const STEP: usize = if cfg!(test) { 7 } else { 32 };
 /// Estimated bytes of a touched visitor without entries: three places in hash tables, the record, allocations.
 const VISITOR_BYTES: usize = 3 * 40 + size_of::<Record>() + 64;
