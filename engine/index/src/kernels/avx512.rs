@@ -93,6 +93,17 @@ impl Isa for Avx512 {
         unsafe { _mm512_maskz_expand_epi8(map, self.load(bytes)) }
     }
 
+    /// One masked load: a call that copies them costs as much as several groups, and every container ends with some.
+    #[inline(always)]
+    fn expand_part(self, map: u64, bytes: &[u8]) -> Self::Group {
+        if bytes.is_empty() {
+            // A masked load of nothing may be a fault that is suppressed, which is slow.
+            return self.zero();
+        }
+        // SAFETY: the token proves AVX-512 with VBMI2.
+        unsafe { _mm512_maskz_expand_epi8(map, self.load_part(bytes)) }
+    }
+
     #[inline(always)]
     fn and(self, a: Self::Group, b: Self::Group) -> Self::Group {
         // SAFETY: the token proves AVX-512.

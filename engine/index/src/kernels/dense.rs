@@ -3,12 +3,13 @@
 use crate::bits::Bits;
 use crate::containers::Container;
 
-use super::change::unite;
+use super::change::{unite, unite_two};
 use super::isa::{GROUP_BYTES, GROUP_WORDS, Isa, Ordinal};
+use super::stream::{GROUPS, Sparse};
 
 /// The most bitmaps that are read side by side: their groups lie 8 KiB apart, so that all compete for the same eight
 /// places of the first cache.
-const MANY: usize = 4;
+const MANY: usize = 5;
 
 /// The bitmaps of a union, up to [`MANY`].
 pub struct Dense<'a> {
@@ -21,71 +22,94 @@ impl<'a> Dense<'a> {
     #[inline(always)]
     pub fn of<I: Isa>(isa: I, union: &[Container<'a>], bits: &mut Bits, spare: &mut [Ordinal]) -> Self {
         let mut dense = Self { bytes: [&[]; MANY], count: 0 };
+        let mut waiting = None;
         for set in union {
-            let Container::Bitmap(bytes) = set else {
-                unite(isa, set, bits, spare);
-                continue;
-            };
-            if dense.count == MANY {
-                dense.join(isa, bits);
-                dense.count = 0;
+            match *set {
+                Container::Bitmap(bytes) => {
+                    if dense.count == MANY {
+                        dense.join(isa, bits);
+                        dense.count = 0;
+                    }
+                    dense.bytes[dense.count] = bytes;
+                    dense.count += 1;
+                }
+                Container::Sparse { map, bytes } => {
+                    let sparse = Sparse { map, bytes };
+                    match waiting.take() {
+                        Some(other) => unite_two(isa, other, sparse, bits),
+                        None => waiting = Some(sparse),
+                    }
+                }
+                Container::Empty | Container::Array(_) | Container::EliasFano { .. } => unite(isa, set, bits, spare),
             }
-            dense.bytes[dense.count] = bytes;
-            dense.count += 1;
+        }
+        if let Some(Sparse { map, bytes }) = waiting {
+            unite(isa, &Container::Sparse { map, bytes }, bits, spare);
         }
         dense
     }
 
-    /// A group of the union of the bitmaps and the words.
+    /// Shows every group of the union of the bitmaps.
     #[inline(always)]
-    fn group<I: Isa>(&self, isa: I, index: usize, words: &[u64; GROUP_WORDS]) -> I::Group {
-        let mut group = isa.of_words(words);
-        for bytes in &self.bytes[..self.count] {
-            let rest = bytes.get(index * GROUP_BYTES..).unwrap_or(&[]);
-            let more = match rest.first_chunk() {
-                Some(chunk) => isa.load(chunk),
-                // Of a block that is not full. A masked load of nothing may be a fault that is suppressed, which is slow.
-                None if rest.is_empty() => continue,
-                None => isa.load_part(rest),
-            };
-            group = isa.or(group, more);
+    fn each<I: Isa>(&self, isa: I, visit: impl Visit<I>) {
+        match self.count {
+            0 => self.each_of::<I, 0>(isa, visit),
+            1 => self.each_of::<I, 1>(isa, visit),
+            2 => self.each_of::<I, 2>(isa, visit),
+            3 => self.each_of::<I, 3>(isa, visit),
+            4 => self.each_of::<I, 4>(isa, visit),
+            _ => self.each_of::<I, MANY>(isa, visit),
         }
-        group
+    }
+
+    #[inline(always)]
+    fn each_of<I: Isa, const N: usize>(&self, isa: I, mut visit: impl Visit<I>) {
+        let mut whole: [&[[u8; GROUP_BYTES]]; N] = [&[]; N];
+        for (whole, bytes) in whole.iter_mut().zip(self.bytes) {
+            *whole = bytes.as_chunks().0;
+        }
+        let length = whole.iter().map(|whole| whole.len()).min().unwrap_or(0).min(GROUPS);
+        let whole = whole.map(|whole| &whole[..length]);
+        for index in 0..length {
+            let mut group = isa.load(&whole[0][index]);
+            for whole in &whole[1..] {
+                group = isa.or(group, isa.load(&whole[index]));
+            }
+            visit.group(isa, index, group);
+        }
+        // Of a block that is not full.
+        for index in length..GROUPS {
+            let mut group = isa.of_words(&[0; GROUP_WORDS]);
+            for bytes in &self.bytes[..N] {
+                let rest = bytes.get(index * GROUP_BYTES..).unwrap_or(&[]);
+                // A masked load of nothing may be a fault that is suppressed, which is slow.
+                if !rest.is_empty() {
+                    group = isa.or(group, isa.load_part(rest.get(..GROUP_BYTES).unwrap_or(rest)));
+                }
+            }
+            visit.group(isa, index, group);
+        }
     }
 
     /// Adds the bitmaps to the bits.
     #[inline(always)]
     pub fn join<I: Isa>(&self, isa: I, bits: &mut Bits) {
-        if self.count == 0 {
-            return;
-        }
-        for (index, words) in bits.words_mut().as_chunks_mut().0.iter_mut().enumerate() {
-            let group = self.group(isa, index, words);
-            isa.store(group, words);
+        if self.count > 0 {
+            self.each(isa, Join(bits.words_mut().as_chunks_mut().0));
         }
     }
 
     /// Keeps in `kept` what is in the bitmaps or in `bits`, which are emptied.
     #[inline(always)]
     pub fn keep<I: Isa>(&self, isa: I, bits: &mut Bits, kept: &mut Bits) {
-        let pairs = bits.words_mut().as_chunks_mut().0.iter_mut().zip(kept.words_mut().as_chunks_mut().0);
-        for (index, (words, kept)) in pairs.enumerate() {
-            let group = isa.and(self.group(isa, index, words), isa.of_words(kept));
-            isa.store(group, kept);
-            *words = [0; GROUP_WORDS];
-        }
+        self.each(isa, Keep(bits.words_mut().as_chunks_mut().0, kept.words_mut().as_chunks_mut().0));
     }
 
     /// Counts whom `others` have in common with the bitmaps and `bits`, and empties both.
     #[inline(always)]
     pub fn meet<I: Isa>(&self, isa: I, bits: &mut Bits, others: &mut Bits) -> u32 {
         let mut sum = isa.zero();
-        let pairs = bits.words_mut().as_chunks_mut().0.iter_mut().zip(others.words_mut().as_chunks_mut().0);
-        for (index, (words, others)) in pairs.enumerate() {
-            sum = isa.add(sum, isa.and(self.group(isa, index, words), isa.of_words(others)));
-            *words = [0; GROUP_WORDS];
-            *others = [0; GROUP_WORDS];
-        }
+        self.each(isa, Meet(bits.words_mut().as_chunks_mut().0, others.words_mut().as_chunks_mut().0, &mut sum));
         isa.total(sum)
     }
 
@@ -93,10 +117,58 @@ impl<'a> Dense<'a> {
     #[inline(always)]
     pub fn count<I: Isa>(&self, isa: I, bits: &mut Bits) -> u32 {
         let mut sum = isa.zero();
-        for (index, words) in bits.words_mut().as_chunks_mut().0.iter_mut().enumerate() {
-            sum = isa.add(sum, self.group(isa, index, words));
-            *words = [0; GROUP_WORDS];
-        }
+        self.each(isa, Count(bits.words_mut().as_chunks_mut().0, &mut sum));
         isa.total(sum)
+    }
+}
+
+/// The groups of bits.
+type Words = [[u64; GROUP_WORDS]];
+
+/// What is done with each group of the union of bitmaps. A type, not a closure: it must be inlined to be compiled for the
+/// level.
+trait Visit<I: Isa> {
+    fn group(&mut self, isa: I, index: usize, group: I::Group);
+}
+
+struct Join<'a>(&'a mut Words);
+struct Keep<'a>(&'a mut Words, &'a mut Words);
+struct Meet<'a, I: Isa>(&'a mut Words, &'a mut Words, &'a mut I::Sum);
+struct Count<'a, I: Isa>(&'a mut Words, &'a mut I::Sum);
+
+impl<I: Isa> Visit<I> for Join<'_> {
+    #[inline(always)]
+    fn group(&mut self, isa: I, index: usize, group: I::Group) {
+        let words = &mut self.0[index];
+        isa.store(isa.or(group, isa.of_words(words)), words);
+    }
+}
+
+impl<I: Isa> Visit<I> for Keep<'_> {
+    #[inline(always)]
+    fn group(&mut self, isa: I, index: usize, group: I::Group) {
+        let (words, kept) = (&mut self.0[index], &mut self.1[index]);
+        isa.store(isa.and(isa.or(group, isa.of_words(words)), isa.of_words(kept)), kept);
+        *words = [0; GROUP_WORDS];
+    }
+}
+
+impl<I: Isa> Visit<I> for Meet<'_, I> {
+    #[inline(always)]
+    fn group(&mut self, isa: I, index: usize, group: I::Group) {
+        let (words, others) = (&mut self.0[index], &mut self.1[index]);
+        let both = isa.and(isa.or(group, isa.of_words(words)), isa.of_words(others));
+        *self.2 = isa.add(*self.2, both);
+        *words = [0; GROUP_WORDS];
+        *others = [0; GROUP_WORDS];
+    }
+}
+
+impl<I: Isa> Visit<I> for Count<'_, I> {
+    #[inline(always)]
+    fn group(&mut self, isa: I, index: usize, group: I::Group) {
+        let words = &mut self.0[index];
+        *self.1 = isa.add(*self.1, isa.or(group, isa.of_words(words)));
+        *words = [0; GROUP_WORDS];
     }
 }

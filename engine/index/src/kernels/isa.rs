@@ -40,6 +40,11 @@ pub trait Isa: Copy {
     fn store(self, group: Self::Group, words: &mut [u64; GROUP_WORDS]);
     /// The group of a sparse container: the first bytes, in order, go where the map has a one, zeros elsewhere.
     fn expand(self, map: u64, bytes: &[u8; GROUP_BYTES]) -> Self::Group;
+    /// The same with fewer bytes, and zeros.
+    #[inline(always)]
+    fn expand_part(self, map: u64, bytes: &[u8]) -> Self::Group {
+        self.expand(map, &padded(bytes))
+    }
 
     /// How many are in all of these sparse containers, of which there is one at least; `None`: to read them a group at a
     /// time is as fast.

@@ -58,7 +58,7 @@ impl Groups for Sparse<'_> {
         self.map = self.map.get(8..).unwrap_or(&[]);
         let group = match self.bytes.first_chunk() {
             Some(bytes) => isa.expand(map, bytes),
-            None => isa.expand(map, &padded(self.bytes)),
+            None => isa.expand_part(map, self.bytes),
         };
         self.bytes = self.bytes.get(map.count_ones() as usize..).unwrap_or(&[]);
         group

@@ -97,7 +97,7 @@ fn conjunctions_of_unions_agree_with_plain_sets_at_every_level() {
     let mut sum = 0;
     for round in 0..1_500 {
         let visitors = visitors_of(&mut dice);
-        let mut ends = vec![1 + dice.below(4)];
+        let mut ends = vec![1 + dice.below(8)];
         (0..dice.below(3)).for_each(|_| ends.push(ends[ends.len() - 1] + 1 + dice.below(3)));
         let all = ends[ends.len() - 1] + dice.one_of(&[0, 0, 1, 2]);
         let policies: Vec<Policy> = (0..all).map(|_| dice.one_of(&POLICIES)).collect();
