@@ -20,15 +20,15 @@ use super::touched::Change;
 /// From how much estimated work on a question is shared between threads. To wake a sleeping thread and to wait for it
 /// takes 5 to 50 us, and a pool that is busy with small questions answers none of them sooner. With two threads, of which
 /// the other had slept for 2 ms, questions of 0.11 ms took 1.5 of the time, those of 0.16 ms 0.8 and those of 0.8 ms half.
-const PARALLEL_FROM: Nanos = 150_000;
+const PARALLEL_FROM: Nanos = 120_000;
 /// How many blocks a thread takes at a time.
 const BLOCKS_A_TASK: usize = 2;
 /// Roughly what a segment costs in a block, however few its members.
-const SET_COST: Nanos = 10;
-/// Roughly how many members of a list cost a nanosecond.
-const MEMBERS_A_NANO: Nanos = 4;
-/// Roughly what a bitmap of a block costs: 90 in the second cache, 150 in the third.
-const BITMAP_COST: Nanos = 150;
+const SET_COST: Nanos = 20;
+/// Roughly how many members of a list a union takes in a nanosecond.
+const MEMBERS_A_NANO: Nanos = 2;
+/// Roughly what a bitmap of a block costs: 90 in the second cache, 150 to 340 in the third.
+const BITMAP_COST: Nanos = 250;
 /// For how many unknown names of one expression the nearest known one is looked for: each looks through every name.
 pub(super) const MAX_SUGGESTIONS: usize = 8;
 
