@@ -61,7 +61,9 @@ pub fn write(visitors: u64, dir: &Path, shuffled: bool, out: &mut dyn Write) -> 
     } else {
         generate(&mut workload, visitors, |rows| Ok(feed.write_all(rows)?))?
     };
-    feed.flush().with_context(|| format!("cannot write {}", path.display()))?;
+    // Else the system would go on writing it to the disk while what reads it is measured.
+    let written = feed.flush().and_then(|()| feed.get_ref().sync_data());
+    written.with_context(|| format!("cannot write {}", path.display()))?;
     let seconds = started.elapsed().as_secs_f64();
     report(&counts, &path, shuffled, seconds, out)?;
     Ok(counts)

@@ -7,7 +7,8 @@ use super::disclose::{Counted, NAMED_BELOW};
 use super::error::AskError;
 use super::expr::Expr;
 use super::members::each_member;
-use super::size::{Unknown, count};
+use super::size::count;
+use super::unknown::Unknown;
 
 /// The set that an expression means for planners.
 #[derive(Clone, Debug, PartialEq, Eq)]

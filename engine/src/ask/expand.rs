@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::expr::{Binding, Expr};
 use super::nearest::Nearest;
 use super::parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_LEAVES};
-use super::size::{MAX_SUGGESTIONS, Unknown};
+use super::unknown::{MAX_SUGGESTIONS, Unknown};
 
 /// Why the audiences of an expression cannot be put in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -133,7 +133,7 @@ mod tests {
     use crate::ask::expr::Expr;
     use crate::ask::parse::parse;
     use crate::ask::sample::Dice;
-    use crate::ask::size::Unknown;
+    use crate::ask::unknown::Unknown;
 
     fn catalogue(audiences: &[(&str, &str)]) -> HashMap<String, Expr> {
         audiences.iter().map(|(name, text)| ((*name).to_owned(), parse(text).unwrap())).collect()

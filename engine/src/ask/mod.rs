@@ -29,6 +29,7 @@ pub mod sets;
 pub mod size;
 mod tally;
 pub mod touched;
+pub mod unknown;
 
 #[cfg(test)]
 pub(crate) mod sample;

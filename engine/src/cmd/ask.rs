@@ -20,7 +20,8 @@ use crate::ask::expr::Expr;
 use crate::ask::lookup::{Lookup, NameTable, Only};
 use crate::ask::parse::{ParseError, parse};
 use crate::ask::rules::Matcher;
-use crate::ask::size::{Count, Unknown, count};
+use crate::ask::size::{Count, count};
+use crate::ask::unknown::Unknown;
 use crate::keep::catalogue;
 
 /// What another owner of the live state is told.

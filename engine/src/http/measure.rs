@@ -13,7 +13,8 @@ use crate::ask::disclose::Disclosed;
 use crate::ask::discreet::{Discreet, discreet};
 use crate::ask::expand::suggest;
 use crate::ask::expr::Expr;
-use crate::ask::size::{Unknown, count};
+use crate::ask::size::count;
+use crate::ask::unknown::Unknown;
 use crate::keep::{Live, Served};
 
 /// A size as a planner may see it.

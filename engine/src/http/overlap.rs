@@ -14,7 +14,7 @@ use super::reply::{self, Reply};
 use crate::ask::disclose::Disclosed;
 use crate::ask::expr::Expr;
 use crate::ask::parse::parse;
-use crate::ask::size::Unknown;
+use crate::ask::unknown::Unknown;
 
 const SHAPE: &str = r#"{"segments": ["interest.theatre", "interest.ticketing", "@autumn"]}"#;
 
