@@ -25,6 +25,8 @@ const ASKERS: u32 = 4;
 const BATCH_EVERY: u64 = 64;
 /// Visitors of a batch.
 const BATCH: u32 = 50;
+/// How far an asker may be behind its schedule and still catch up.
+const MAX_BEHIND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the server looks for a new generation.
 const FOLLOW: Duration = Duration::from_millis(50);
@@ -158,10 +160,12 @@ impl Shared {
             self.newest.fetch_max(generation, Ordering::Relaxed);
             self.answers.fetch_add(1, Ordering::Relaxed);
             due += self.every;
-            // Behind the schedule, the machine is the limit: the schedule begins anew.
-            match due.checked_duration_since(Instant::now()) {
+            let now = Instant::now();
+            match due.checked_duration_since(now) {
                 Some(wait) => std::thread::sleep(wait),
-                None => due = Instant::now(),
+                // The machine is the limit: the schedule begins anew.
+                None if now.duration_since(due) > MAX_BEHIND => due = now,
+                None => {}
             }
         }
         Ok(())
