@@ -28,6 +28,7 @@ const SET_COST: Nanos = 20;
 const MEMBERS_A_NANO: Nanos = 2;
 /// Roughly what a bitmap of a block costs: 90 in the second cache, 150 to 340 in the third.
 const BITMAP_COST: Nanos = 250;
+
 /// Estimated time.
 type Nanos = u64;
 
@@ -70,8 +71,8 @@ pub fn count(snapshot: &Snapshot, overlay: &Overlay, expr: &Expr, now: Time) -> 
 ///
 /// Time: for each name and block with members of it, some nanoseconds for a few and up to 0.3 us for many, where no other
 /// name of a conjunction is without members; more where members are dead. A `within` takes a look at the profile of each
-/// member, once a tick. Long questions are shared between the threads
-/// of the current rayon pool, short ones are answered by the caller's.
+/// member, once a tick. Long questions are shared by the caller's thread
+/// and those of the current rayon pool, short ones are answered by the caller's alone.
 ///
 /// # Errors
 /// When an image is damaged.
