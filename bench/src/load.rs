@@ -13,13 +13,14 @@ use crate::lookup::Spread;
 use crate::workload::BASE_TIME;
 use crate::{feed_file, machine, merge};
 
-/// So many loads of the same text, each into a new index; the middle one counts. A machine may take longer for memory that it
-/// has not used before.
+/// So many loads of the same text, each into a new index; the middle speed counts, and the most memory of all. A machine may
+/// take longer for memory that it has not used before.
 const ROUNDS: usize = 5;
 pub(crate) const SOURCE: &str = "synthetic";
 const COLUMNS: &str = "visitor,segment,expires";
 
-/// Generates the workload in a temporary folder within `work`, loads it, opens and verifies the index, prints a table.
+/// Generates the workload in a temporary folder within `work`, loads it several times, opens and verifies the last index,
+/// prints a table.
 ///
 /// # Errors
 /// When a folder cannot be written, or the loader fails.

@@ -40,7 +40,7 @@ enum Command {
         #[arg(long, env = "USHER_SHARED_DATA", default_value = "../shared/data")]
         data: PathBuf,
     },
-    /// Load N synthetic visitors and print rows a second, peak memory, time to open and bytes a membership
+    /// Load N synthetic visitors five times and print rows a second, peak memory, time to open and bytes a membership
     Load {
         /// How many visitors
         #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]

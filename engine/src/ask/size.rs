@@ -71,8 +71,8 @@ pub fn count(snapshot: &Snapshot, overlay: &Overlay, expr: &Expr, now: Time) -> 
 ///
 /// Time: for each name and block with members of it, some nanoseconds for a few and up to 0.3 us for many, where no other
 /// name of a conjunction is without members; more where members are dead. A `within` takes a look at the profile of each
-/// member, once a tick. Long questions are shared by the caller's thread
-/// and those of the current rayon pool, short ones are answered by the caller's alone.
+/// member, once a tick. Long questions are shared by the caller's thread and those of the current rayon pool, short ones are
+/// answered by the caller's alone.
 ///
 /// # Errors
 /// When an image is damaged.
@@ -280,7 +280,8 @@ mod tests {
             parts.iter().map(|(sets, plan)| (Evaluator::new(plan, sets), sets.shard().blocks())).collect();
         assert!(parts.iter().map(|(_, blocks)| blocks).sum::<usize>() > 3 * BLOCKS_A_TASK);
         // Who takes which blocks differs from one time to the next.
-        (0..1_000).for_each(|_| assert_eq!(count_together(&parts).unwrap(), 333_333));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| (0..1_000).for_each(|_| assert_eq!(count_together(&parts).unwrap(), 333_333)));
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn load_part(self, bytes: &[u8]) -> Self::Group {
+        if bytes.is_empty() {
+            // A masked load of nothing may be a fault that is suppressed, which is slow.
+            // SAFETY: the token proves AVX-512.
+            return unsafe { _mm512_setzero_si512() };
+        }
         let present = if bytes.len() >= GROUP_BYTES { u64::MAX } else { (1 << bytes.len()) - 1 };
         // SAFETY: only the bytes that are there are loaded; the token proves AVX-512 BW.
         unsafe { _mm512_maskz_loadu_epi8(present, bytes.as_ptr().cast()) }
@@ -96,10 +101,6 @@ impl Isa for Avx512 {
     /// One masked load: a call that copies them costs as much as several groups, and every container ends with some.
     #[inline(always)]
     fn expand_part(self, map: u64, bytes: &[u8]) -> Self::Group {
-        if bytes.is_empty() {
-            // A masked load of nothing may be a fault that is suppressed, which is slow.
-            return self.zero();
-        }
         // SAFETY: the token proves AVX-512 with VBMI2.
         unsafe { _mm512_maskz_expand_epi8(map, self.load_part(bytes)) }
     }

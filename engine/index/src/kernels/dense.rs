@@ -8,7 +8,7 @@ use super::isa::{GROUP_BYTES, GROUP_WORDS, Isa, Ordinal};
 use super::stream::{GROUPS, Sparse};
 
 /// The most bitmaps that are read side by side: their groups lie 8 KiB apart, so that all compete for the same eight
-/// places of the first cache.
+/// places of the first cache, and those of the bits and of what they meet do, too.
 const MANY: usize = 5;
 
 /// The bitmaps of a union, up to [`MANY`].
@@ -77,15 +77,12 @@ impl<'a> Dense<'a> {
             }
             visit.group(isa, index, group);
         }
-        // Of a block that is not full.
+        // Of a block that is not full, or where there are no bitmaps.
         for index in length..GROUPS {
             let mut group = isa.of_words(&[0; GROUP_WORDS]);
             for bytes in &self.bytes[..N] {
                 let rest = bytes.get(index * GROUP_BYTES..).unwrap_or(&[]);
-                // A masked load of nothing may be a fault that is suppressed, which is slow.
-                if !rest.is_empty() {
-                    group = isa.or(group, isa.load_part(rest.get(..GROUP_BYTES).unwrap_or(rest)));
-                }
+                group = isa.or(group, isa.load_part(rest.get(..GROUP_BYTES).unwrap_or(rest)));
             }
             visit.group(isa, index, group);
         }

@@ -29,7 +29,7 @@ pub trait Isa: Copy {
 
     /// A group of a bitmap's bytes.
     fn load(self, bytes: &[u8; GROUP_BYTES]) -> Self::Group;
-    /// A group of fewer bytes, and zeros.
+    /// A group of fewer bytes or none, and zeros.
     #[inline(always)]
     fn load_part(self, bytes: &[u8]) -> Self::Group {
         self.load(&padded(bytes))
